@@ -1,0 +1,26 @@
+# LibTorch from PyPI's wheel, CPU part only: two libraries and two include folders. The wheel's own CMake package
+# insists on a CUDA toolkit. ECP_TORCH (variable or environment) names the folder that holds include/ and lib/.
+set(ECP_TORCH "$ENV{ECP_TORCH}" CACHE PATH "LibTorch: the folder with include/ and lib/")
+if(NOT ECP_TORCH)
+  file(GLOB ecp_torch_found ${PROJECT_SOURCE_DIR}/.venv/lib/python3*/site-packages/torch)
+  list(APPEND ecp_torch_found "")
+  list(GET ecp_torch_found 0 ecp_torch_first)
+  set(ECP_TORCH "${ecp_torch_first}" CACHE PATH "LibTorch: the folder with include/ and lib/" FORCE)
+endif()
+if(NOT EXISTS "${ECP_TORCH}/lib/libtorch_cpu.so" OR NOT EXISTS "${ECP_TORCH}/include/torch/csrc/api/include/torch/torch.h")
+  message(FATAL_ERROR "LibTorch not found in '${ECP_TORCH}': run scripts/setup, set ECP_TORCH to the folder with "
+    "include/ and lib/, or configure with -DECP_WITH_TORCH=OFF")
+endif()
+file(STRINGS "${ECP_TORCH}/include/torch/headeronly/version.h" ecp_torch_version REGEX "define TORCH_VERSION_M(AJOR|INOR) ")
+string(REGEX REPLACE "[^0-9;]" "" ecp_torch_version "${ecp_torch_version}")
+list(JOIN ecp_torch_version "." ecp_torch_version)
+if(ecp_torch_version VERSION_LESS 2.11)
+  message(FATAL_ERROR "LibTorch in '${ECP_TORCH}': expected version 2.11 or newer, got ${ecp_torch_version}")
+endif()
+message(STATUS "LibTorch ${ecp_torch_version}: ${ECP_TORCH}")
+
+find_package(OpenMP REQUIRED)  # at::parallel_for is a header: without OpenMP it is serial
+add_library(torch_cpu INTERFACE)
+target_include_directories(torch_cpu SYSTEM INTERFACE ${ECP_TORCH}/include ${ECP_TORCH}/include/torch/csrc/api/include)
+target_link_libraries(torch_cpu INTERFACE ${ECP_TORCH}/lib/libtorch_cpu.so ${ECP_TORCH}/lib/libc10.so OpenMP::OpenMP_CXX)
+target_link_options(torch_cpu INTERFACE -Wl,-rpath,${ECP_TORCH}/lib -Wl,--allow-shlib-undefined)

@@ -1,0 +1,63 @@
+#include "ecp/base/system.h"
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+namespace ecp {
+namespace {
+
+/// The value of the first line "key : value" of /proc/cpuinfo.
+std::string cpuinfo(const std::string& key) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const auto colon = line.find(':');
+    if (colon == std::string::npos || line.compare(0, key.size(), key) != 0) continue;
+    const auto begin = line.find_first_not_of(" \t", colon + 1);
+    return begin == std::string::npos ? "" : line.substr(begin);
+  }
+  return "";
+}
+
+}  // namespace
+
+int available_cpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (::sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+std::uint64_t peak_memory() {
+  rusage usage{};
+  ::getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::uint64_t resident_memory() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t all = 0, resident = 0;
+  file >> all >> resident;
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::string cpu_name() {
+  std::string name = cpuinfo("model name");
+  return name.empty() ? "unknown" : name;
+}
+
+std::vector<std::string> cpu_features() {
+  std::istringstream flags(cpuinfo("flags"));
+  std::vector<std::string> found;
+  for (std::string flag; flags >> flag;) {
+    if (flag == "avx2" || flag == "avx512_bf16" || flag == "amx_bf16") found.push_back(flag);
+    if (flag == "avx512bw") found.emplace_back("avx512");
+  }
+  return found;
+}
+
+}  // namespace ecp

@@ -1,0 +1,21 @@
+// What the machine offers and what this process uses.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ecp {
+
+/// CPUs this process may run on (its affinity mask), at least 1.
+int available_cpus();
+/// Largest resident memory of this process so far, in bytes.
+std::uint64_t peak_memory();
+/// Resident memory of this process now, in bytes.
+std::uint64_t resident_memory();
+/// "AMD EPYC ..." from /proc/cpuinfo, or "unknown".
+std::string cpu_name();
+/// Instruction sets of this processor that matter to the kernels: "avx2", "avx512", "avx512_bf16", "amx_bf16".
+std::vector<std::string> cpu_features();
+
+}  // namespace ecp

@@ -1,0 +1,80 @@
+#include "ecp/cli/app.h"
+
+#include <fmt/core.h>
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "ecp/base/error.h"
+#include "ecp/base/suggest.h"
+
+namespace ecp::cli {
+namespace {
+
+/// Names that could have been meant by an unknown argument of the innermost chosen subcommand.
+std::vector<std::string> known_names(const CLI::App& app) {
+  const CLI::App* current = &app;
+  while (!current->get_subcommands().empty()) current = current->get_subcommands().front();
+  std::vector<std::string> names;
+  for (const CLI::App* sub : current->get_subcommands([](const CLI::App*) { return true; })) {
+    names.push_back(sub->get_name());
+  }
+  for (const CLI::Option* option : current->get_options()) {
+    for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int argc, const char* const* argv) {
+  std::string message = error.what();
+  for (char& c : message) {
+    if (c == '\n') c = ' ';
+  }
+  std::string hint;
+  if (error.get_name() == "ExtrasError" || error.get_name() == "RequiredError") {
+    const std::vector<std::string> names = known_names(app);
+    for (int i = 1; i < argc && hint.empty(); ++i) {
+      const std::string argument(argv[i]);
+      if (message.find(argument) == std::string::npos && error.get_name() == "ExtrasError") continue;
+      bool known = false;
+      for (const std::string& name : names) known = known || name == argument;
+      if (!known) hint = did_you_mean(argument, names);
+    }
+  }
+  fmt::print(stderr, "ecp: {}{}\n", message, hint);
+  return 2;
+}
+
+}  // namespace
+
+std::unique_ptr<CLI::App> make_app() {
+  auto app = std::make_unique<CLI::App>("Long-context language models of the Efficient Context Propagating Perceiver family.");
+  app->name("ecp");
+  app->set_version_flag("--version", fmt::format("ecp {} ({})", ECP_VERSION, ECP_COMMIT));
+  app->require_subcommand(1);
+  app->get_formatter()->column_width(34);
+  return app;
+}
+
+int run(CLI::App& app, int argc, const char* const* argv) {
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_name() == "RuntimeError") return error.get_exit_code();
+    return report_parse_error(app, error, argc, argv);
+  } catch (const Error& error) {
+    fmt::print(stderr, "ecp: error: {}\n", error.what());
+  } catch (const std::bad_alloc&) {
+    fmt::print(stderr, "ecp: error: out of memory\n");
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "ecp: error: {}\n", error.what());
+  }
+  return 1;
+}
+
+}  // namespace ecp::cli

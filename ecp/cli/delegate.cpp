@@ -1,0 +1,49 @@
+// Subcommands that need LibTorch are run by a second executable, `ecp-torch`, installed beside this one.
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "ecp/base/error.h"
+#include "ecp/base/files.h"
+#include "ecp/cli/commands.h"
+
+namespace ecp::cli {
+namespace {
+
+[[noreturn]] void run_ecp_torch(const std::string& command, const std::vector<std::string>& arguments) {
+  std::error_code error;
+  const Path self = std::filesystem::read_symlink("/proc/self/exe", error);
+  const Path program = self.parent_path() / "ecp-torch";
+  if (error || !std::filesystem::exists(program)) {
+    fail("'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
+         command, program.string());
+  }
+  std::vector<char*> argv{const_cast<char*>("ecp-torch"), const_cast<char*>(command.c_str())};
+  for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(program.c_str(), argv.data());
+  fail("cannot run '{}': {}", program.string(), std::strerror(errno));
+}
+
+void add(CLI::App& app, const std::string& name, const std::string& description) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->prefix_command();    // everything after the name is the other program's, --help included
+  command->set_help_flag();
+  command->callback([command, name] {
+    run_ecp_torch(name, command->remaining());
+  });
+}
+
+}  // namespace
+
+void add_torch_commands(CLI::App& app) {
+  add(app, "train", "Train a model from a configuration (needs LibTorch)");
+  add(app, "eval", "Perplexity per token and per word, bits per byte (needs LibTorch)");
+  add(app, "score", "Loss, logits and gradients of given tokens (needs LibTorch)");
+}
+
+}  // namespace ecp::cli

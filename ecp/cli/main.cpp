@@ -1,0 +1,9 @@
+#include "ecp/cli/app.h"
+#include "ecp/cli/commands.h"
+
+int main(int argc, char** argv) {
+  const auto app = ecp::cli::make_app();
+  ecp::cli::add_config(*app);
+  ecp::cli::add_torch_commands(*app);
+  return ecp::cli::run(*app, argc, argv);
+}

@@ -1,0 +1,8 @@
+// ecp-torch: the subcommands that need LibTorch; started by `ecp`.
+#include "ecp/cli/app.h"
+#include "ecp/cli/torch/commands.h"
+
+int main(int argc, char** argv) {
+  const auto app = ecp::cli::make_app();
+  return ecp::cli::run(*app, argc, argv);
+}
