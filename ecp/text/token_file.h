@@ -1,8 +1,9 @@
 // Token files: NAME.npy (one-dimensional, little-endian uint16 or uint32, so that numpy can map it) and the
 // sidecar NAME.json that says what the tokens are.
 //
-// Every document is followed by the tokenizer's end-of-text token, if it has one; `documents` holds the offset of
-// each document's first token, so document i is [documents[i], documents[i+1]) with its end-of-text token.
+// Every document is followed by the tokenizer's end-of-text token, if it has one; `documents` holds the
+// offset of each document's first token, so document i is [documents[i], documents[i+1]) with its end-of-text
+// token.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,8 @@ struct TokenFileInfo {
   std::vector<std::uint64_t> documents;
 };
 
-/// A mapped token file. Opening checks magic, dtype, shape against the file's size and the sidecar against the
-/// .npy; fails with one line otherwise.
+/// A mapped token file. Opening checks magic, dtype, shape against the file's size and the sidecar against
+/// the .npy; fails with one line otherwise.
 class TokenFile {
  public:
   /// `path` names the .npy file.
@@ -55,7 +56,8 @@ class TokenFile {
   bool wide_ = false;
 };
 
-/// Writes a token file in pieces; nothing appears under its name before `commit`. uint16 where the vocabulary fits.
+/// Writes a token file in pieces; nothing appears under its name before `commit`. uint16 where the vocabulary
+/// fits.
 class TokenFileWriter {
  public:
   TokenFileWriter(Path path, std::shared_ptr<const Tokenizer> tokenizer);

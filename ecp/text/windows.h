@@ -1,6 +1,6 @@
-// Training samples: windows of n+1 consecutive tokens (n inputs and their n targets), each used once per epoch in
-// the order of a seeded permutation that is computed, not stored. Windows start at multiples of n plus an offset
-// drawn per epoch. Several files with weights make a mixture.
+// Training samples: windows of n+1 consecutive tokens (n inputs and their n targets), each used once per
+// epoch in the order of a seeded permutation that is computed, not stored. Windows start at multiples of n
+// plus an offset drawn per epoch. Several files with weights make a mixture.
 #pragma once
 
 #include <cstdint>
@@ -33,17 +33,17 @@ struct WindowPosition {
 };
 
 struct Window {
-  std::int64_t file = 0;          // which source
-  std::uint64_t begin = 0;        // its first token
-  std::uint64_t sample = 0;       // global index of the sample in the run; keys its dropout
+  std::int64_t file = 0;     // which source
+  std::uint64_t begin = 0;   // its first token
+  std::uint64_t sample = 0;  // global index of the sample in the run; keys its dropout
 };
 
 class WindowSampler {
  public:
-  /// Fails, naming the file, if one is shorter than n + 1 tokens or vocabularies differ. Weights: empty means by
-  /// number of tokens.
-  WindowSampler(std::vector<std::shared_ptr<const TokenFile>> files, std::vector<double> weights, std::int64_t n,
-                std::uint64_t seed);
+  /// Fails, naming the file, if one is shorter than n + 1 tokens or vocabularies differ. Weights: empty means
+  /// by number of tokens.
+  WindowSampler(std::vector<std::shared_ptr<const TokenFile>> files, std::vector<double> weights,
+                std::int64_t n, std::uint64_t seed);
 
   /// The next window; the mixture always takes the source furthest behind its share.
   Window next();
