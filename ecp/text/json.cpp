@@ -1,5 +1,6 @@
 #include "ecp/text/json.h"
 
+#include <algorithm>
 #include <set>
 #include <vector>
 
@@ -45,7 +46,11 @@ nlohmann::json parse_object(std::string_view text, std::string_view name) {
 std::string string_member(const nlohmann::json& object, const char* key, std::string_view name) {
   const nlohmann::json& value = member(object, key, name);
   require(value.is_string(), "'{}': expected a string \"{}\"", name, key);
-  return value.get<std::string>();
+  const auto& text = value.get_ref<const std::string&>();
+  const bool clean =
+      std::none_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+  require(clean, "'{}': control characters in \"{}\"", name, key);
+  return text;
 }
 
 std::uint64_t count_member(const nlohmann::json& object, const char* key, std::string_view name,

@@ -13,7 +13,8 @@ namespace ecp::text {
 /// messages.
 nlohmann::json parse_object(std::string_view text, std::string_view name);
 
-/// Members of an object, each required; fail naming file and key on a wrong type or a number out of range.
+/// Members of an object, each required; fail naming file and key on a wrong type, a number out of range, or
+/// control characters in a string (messages are one line).
 std::string string_member(const nlohmann::json& object, const char* key, std::string_view name);
 std::uint64_t count_member(const nlohmann::json& object, const char* key, std::string_view name,
                            std::uint64_t most = UINT64_MAX);
