@@ -17,24 +17,35 @@ struct Overloaded : Cases... {
 std::string prefix(const std::string& where) { return where.empty() ? "" : where + ": "; }
 
 std::string describe(const RawValue& raw) {
-  return std::visit(Overloaded{[](bool v) -> std::string { return v ? "true" : "false"; },
-                               [](std::int64_t v) { return std::to_string(v); },
-                               [](double v) { return fmt::format("{}", v); },
-                               [](const std::string& v) { return "'" + v + "'"; },
-                               [](const std::vector<std::string>&) -> std::string { return "a list of strings"; },
-                               [](const std::vector<double>&) -> std::string { return "a list of numbers"; }},
-                    raw.value);
+  return std::visit(
+      Overloaded{[](bool v) -> std::string { return v ? "true" : "false"; },
+                 [](std::int64_t v) { return std::to_string(v); },
+                 [](double v) { return fmt::format("{}", v); },
+                 [](const std::string& v) { return "'" + v + "'"; },
+                 [](const std::vector<std::string>&) -> std::string { return "a list of strings"; },
+                 [](const std::vector<double>&) -> std::string { return "a list of numbers"; }},
+      raw.value);
 }
 
 std::string quoted(std::string_view text) {
   std::string result = "\"";
   for (const char c : text) {
     switch (c) {
-      case '"': result += "\\\""; break;
-      case '\\': result += "\\\\"; break;
-      case '\n': result += "\\n"; break;
-      case '\t': result += "\\t"; break;
-      case '\r': result += "\\r"; break;
+      case '"':
+        result += "\\\"";
+        break;
+      case '\\':
+        result += "\\\\";
+        break;
+      case '\n':
+        result += "\\n";
+        break;
+      case '\t':
+        result += "\\t";
+        break;
+      case '\r':
+        result += "\\r";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
           result += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
@@ -93,64 +104,63 @@ void assign(const Field& field, std::string_view section, const RawValue& raw) {
   };
   const auto in_range = [&](double value) {
     if (!(value >= field.least && value <= field.most)) {
-      fail("{}{}.{}: expected {} to {}, got {}", prefix(raw.where), section, field.name, field.least, field.most,
-           value);
+      fail("{}{}.{}: expected {} to {}, got {}", prefix(raw.where), section, field.name, field.least,
+           field.most, value);
     }
   };
-  std::visit(
-      Overloaded{
-          [&](bool* target) {
-            const auto* value = std::get_if<bool>(&raw.value);
-            if (value == nullptr) wrong("true or false");
-            *target = *value;
-          },
-          [&](std::int64_t* target) {
-            const auto* value = std::get_if<std::int64_t>(&raw.value);
-            if (value == nullptr) wrong("a whole number");
-            in_range(static_cast<double>(*value));
-            *target = *value;
-          },
-          [&](double* target) {
-            double value = 0;
-            if (const auto* whole = std::get_if<std::int64_t>(&raw.value)) {
-              value = static_cast<double>(*whole);
-            } else if (const auto* number = std::get_if<double>(&raw.value)) {
-              value = *number;
-            } else {
-              wrong("a number");
-            }
-            in_range(value);
-            *target = value;
-          },
-          [&](std::string* target) {
-            const auto* value = std::get_if<std::string>(&raw.value);
-            if (value == nullptr) wrong("a string");
-            bool known = field.choices.empty();
-            for (const std::string& choice : field.choices) known = known || choice == *value;
-            if (!known) {
-              fail("{}{}.{}: expected {}, got '{}'{}", prefix(raw.where), section, field.name,
-                   alternatives(field.choices), *value, did_you_mean(*value, field.choices));
-            }
-            *target = *value;
-          },
-          [&](std::vector<std::string>* target) {
-            if (const auto* one = std::get_if<std::string>(&raw.value)) {
-              *target = {*one};
-            } else if (const auto* values = std::get_if<std::vector<std::string>>(&raw.value)) {
-              *target = *values;
-            } else if (const auto* none = std::get_if<std::vector<double>>(&raw.value); none && none->empty()) {
-              target->clear();
-            } else {
-              wrong("a list of strings");
-            }
-          },
-          [&](std::vector<double>* target) {
-            const auto* values = std::get_if<std::vector<double>>(&raw.value);
-            if (values == nullptr) wrong("a list of numbers");
-            for (const double value : *values) in_range(value);
-            *target = *values;
-          }},
-      field.value);
+  std::visit(Overloaded{[&](bool* target) {
+                          const auto* value = std::get_if<bool>(&raw.value);
+                          if (value == nullptr) wrong("true or false");
+                          *target = *value;
+                        },
+                        [&](std::int64_t* target) {
+                          const auto* value = std::get_if<std::int64_t>(&raw.value);
+                          if (value == nullptr) wrong("a whole number");
+                          in_range(static_cast<double>(*value));
+                          *target = *value;
+                        },
+                        [&](double* target) {
+                          double value = 0;
+                          if (const auto* whole = std::get_if<std::int64_t>(&raw.value)) {
+                            value = static_cast<double>(*whole);
+                          } else if (const auto* number = std::get_if<double>(&raw.value)) {
+                            value = *number;
+                          } else {
+                            wrong("a number");
+                          }
+                          in_range(value);
+                          *target = value;
+                        },
+                        [&](std::string* target) {
+                          const auto* value = std::get_if<std::string>(&raw.value);
+                          if (value == nullptr) wrong("a string");
+                          bool known = field.choices.empty();
+                          for (const std::string& choice : field.choices) known = known || choice == *value;
+                          if (!known) {
+                            fail("{}{}.{}: expected {}, got '{}'{}", prefix(raw.where), section, field.name,
+                                 alternatives(field.choices), *value, did_you_mean(*value, field.choices));
+                          }
+                          *target = *value;
+                        },
+                        [&](std::vector<std::string>* target) {
+                          if (const auto* one = std::get_if<std::string>(&raw.value)) {
+                            *target = {*one};
+                          } else if (const auto* values = std::get_if<std::vector<std::string>>(&raw.value)) {
+                            *target = *values;
+                          } else if (const auto* none = std::get_if<std::vector<double>>(&raw.value);
+                                     none && none->empty()) {
+                            target->clear();
+                          } else {
+                            wrong("a list of strings");
+                          }
+                        },
+                        [&](std::vector<double>* target) {
+                          const auto* values = std::get_if<std::vector<double>>(&raw.value);
+                          if (values == nullptr) wrong("a list of numbers");
+                          for (const double value : *values) in_range(value);
+                          *target = *values;
+                        }},
+             field.value);
 }
 
 const Field& find_field(const std::vector<Field>& fields, std::string_view section, std::string_view name,
@@ -164,15 +174,15 @@ const Field& find_field(const std::vector<Field>& fields, std::string_view secti
 }
 
 std::string to_toml(const Field& field) {
-  return std::visit(
-      Overloaded{[](const bool* v) -> std::string { return *v ? "true" : "false"; },
-                 [](const std::int64_t* v) { return std::to_string(*v); },
-                 [](const double* v) { return number_text(*v); }, [](const std::string* v) { return quoted(*v); },
-                 [](const std::vector<std::string>* v) {
-                   return list(*v, [](const std::string& s) { return quoted(s); });
-                 },
-                 [](const std::vector<double>* v) { return list(*v, number_text); }},
-      field.value);
+  return std::visit(Overloaded{[](const bool* v) -> std::string { return *v ? "true" : "false"; },
+                               [](const std::int64_t* v) { return std::to_string(*v); },
+                               [](const double* v) { return number_text(*v); },
+                               [](const std::string* v) { return quoted(*v); },
+                               [](const std::vector<std::string>* v) {
+                                 return list(*v, [](const std::string& s) { return quoted(s); });
+                               },
+                               [](const std::vector<double>* v) { return list(*v, number_text); }},
+                    field.value);
 }
 
 RawValue parse_override(const Field& field, std::string_view section, std::string_view text) {
@@ -180,35 +190,36 @@ RawValue parse_override(const Field& field, std::string_view section, std::strin
   const auto wrong = [&](std::string_view expected) {
     fail("{}: {}.{}: expected {}, got '{}'", where, section, field.name, expected, text);
   };
-  return std::visit(
-      Overloaded{[&](const bool*) -> RawValue {
-                   if (text != "true" && text != "false") wrong("true or false");
-                   return {text == "true", where};
-                 },
-                 [&](const std::int64_t*) -> RawValue {
-                   std::int64_t value = 0;
-                   if (!parse_number(text, value)) wrong("a whole number");
-                   return {value, where};
-                 },
-                 [&](const double*) -> RawValue {
-                   double value = 0;
-                   if (!parse_number(text, value)) wrong("a number");
-                   return {value, where};
-                 },
-                 [&](const std::string*) -> RawValue { return {std::string(text), where}; },
-                 [&](const std::vector<std::string>*) -> RawValue {
-                   std::vector<std::string> values;
-                   for (const auto part : split_commas(text)) values.emplace_back(part);
-                   return {values, where};
-                 },
-                 [&](const std::vector<double>*) -> RawValue {
-                   std::vector<double> values;
-                   for (const auto part : split_commas(text)) {
-                     if (!parse_number(part, values.emplace_back())) wrong("a list of numbers");
-                   }
-                   return {values, where};
-                 }},
-      field.value);
+  return std::visit(Overloaded{[&](const bool*) -> RawValue {
+                                 if (text != "true" && text != "false") wrong("true or false");
+                                 return {text == "true", where};
+                               },
+                               [&](const std::int64_t*) -> RawValue {
+                                 std::int64_t value = 0;
+                                 if (!parse_number(text, value)) wrong("a whole number");
+                                 return {value, where};
+                               },
+                               [&](const double*) -> RawValue {
+                                 double value = 0;
+                                 if (!parse_number(text, value)) wrong("a number");
+                                 return {value, where};
+                               },
+                               [&](const std::string*) -> RawValue {
+                                 return {std::string(text), where};
+                               },
+                               [&](const std::vector<std::string>*) -> RawValue {
+                                 std::vector<std::string> values;
+                                 for (const auto part : split_commas(text)) values.emplace_back(part);
+                                 return {values, where};
+                               },
+                               [&](const std::vector<double>*) -> RawValue {
+                                 std::vector<double> values;
+                                 for (const auto part : split_commas(text)) {
+                                   if (!parse_number(part, values.emplace_back())) wrong("a list of numbers");
+                                 }
+                                 return {values, where};
+                               }},
+                    field.value);
 }
 
 }  // namespace ecp

@@ -29,8 +29,8 @@ struct Field {
                              std::vector<double>*>;
   std::string name;
   Value value;
-  double least = 0, most = 0;         // numbers
-  std::vector<std::string> choices;   // strings with a fixed set of values; empty: any
+  double least = 0, most = 0;        // numbers
+  std::vector<std::string> choices;  // strings with a fixed set of values; empty: any
   std::string help;
 };
 
@@ -80,8 +80,8 @@ struct RawValue {
   std::string where;
 };
 
-/// Stores `raw` in the field, converting integers to numbers. Fails, naming `section.field`, on a wrong type, a
-/// value out of range, not finite, or not among the choices.
+/// Stores `raw` in the field, converting integers to numbers. Fails, naming `section.field`, on a wrong type,
+/// a value out of range, not finite, or not among the choices.
 void assign(const Field& field, std::string_view section, const RawValue& raw);
 /// The field of that name; fails with "unknown key ... did you mean" otherwise.
 const Field& find_field(const std::vector<Field>& fields, std::string_view section, std::string_view name,

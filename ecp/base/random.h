@@ -1,5 +1,6 @@
-// Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): a pure function of key and counter, so that
-// dropout, shuffling and sampling don't depend on threads, chunks or ranks, and need no state to be saved.
+// Counter-based random numbers (Philox 4x32-10, Salmon et al. 2011): a pure function of key and counter, so
+// that dropout, shuffling and sampling don't depend on threads, chunks or ranks, and need no state to be
+// saved.
 #pragma once
 
 #include <array>

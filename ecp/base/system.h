@@ -15,7 +15,8 @@ std::uint64_t peak_memory();
 std::uint64_t resident_memory();
 /// "AMD EPYC ..." from /proc/cpuinfo, or "unknown".
 std::string cpu_name();
-/// Instruction sets of this processor that matter to the kernels: "avx2", "avx512", "avx512_bf16", "amx_bf16".
+/// Instruction sets of this processor that matter to the kernels: "avx2", "avx512", "avx512_bf16",
+/// "amx_bf16".
 std::vector<std::string> cpu_features();
 
 }  // namespace ecp

@@ -51,7 +51,8 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
 }  // namespace
 
 std::unique_ptr<CLI::App> make_app() {
-  auto app = std::make_unique<CLI::App>("Long-context language models of the Efficient Context Propagating Perceiver family.");
+  auto app = std::make_unique<CLI::App>(
+      "Long-context language models of the Efficient Context Propagating Perceiver family.");
   app->name("ecp");
   app->set_version_flag("--version", fmt::format("ecp {} ({})", ECP_VERSION, ECP_COMMIT));
   app->require_subcommand(1);

@@ -1,5 +1,5 @@
-// The subcommands, an explicit list. Each `add_*` puts one subcommand with its options, help and examples on the
-// application; its callback does the work.
+// The subcommands, an explicit list. Each `add_*` puts one subcommand with its options, help and examples on
+// the application; its callback does the work.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -8,6 +8,7 @@ namespace ecp::cli {
 
 // In `ecp`, without LibTorch.
 void add_config(CLI::App& app);
+void add_import(CLI::App& app);
 /// train, eval, score: handed to the `ecp-torch` executable.
 void add_torch_commands(CLI::App& app);
 

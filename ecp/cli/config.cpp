@@ -22,7 +22,8 @@ void add_config(CLI::App& app) {
   config->require_subcommand(1);
   CLI::App* show = config->add_subcommand("show", "Print the resolved configuration as TOML");
   show->add_option("CONFIG", options->path, "Configuration file (TOML)")->required();
-  show->add_option("--set", options->overrides, "Override a field, e.g. --set train.lr=3e-4")->type_name("SECTION.KEY=VALUE");
+  show->add_option("--set", options->overrides, "Override a field, e.g. --set train.lr=3e-4")
+      ->type_name("SECTION.KEY=VALUE");
   show->add_flag("--explain", options->help_lines, "Explain each field");
   show->footer("Example:\n  ecp config show configs/quickstart.toml --set model.preset=paper --explain");
   show->callback([options] {

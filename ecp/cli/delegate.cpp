@@ -19,8 +19,9 @@ namespace {
   const Path self = std::filesystem::read_symlink("/proc/self/exe", error);
   const Path program = self.parent_path() / "ecp-torch";
   if (error || !std::filesystem::exists(program)) {
-    fail("'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
-         command, program.string());
+    fail(
+        "'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
+        command, program.string());
   }
   std::vector<char*> argv{const_cast<char*>("ecp-torch"), const_cast<char*>(command.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
@@ -31,11 +32,9 @@ namespace {
 
 void add(CLI::App& app, const std::string& name, const std::string& description) {
   CLI::App* command = app.add_subcommand(name, description);
-  command->prefix_command();    // everything after the name is the other program's, --help included
+  command->prefix_command();  // everything after the name is the other program's, --help included
   command->set_help_flag();
-  command->callback([command, name] {
-    run_ecp_torch(name, command->remaining());
-  });
+  command->callback([command, name] { run_ecp_torch(name, command->remaining()); });
 }
 
 }  // namespace

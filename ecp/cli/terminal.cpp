@@ -22,8 +22,8 @@ std::size_t terminal_width() {
 
 /// Columns that `text` takes, counting UTF-8 characters as one each.
 std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 bool looks_numeric(std::string_view text) {
@@ -31,7 +31,8 @@ bool looks_numeric(std::string_view text) {
                            ((text.front() == '-' || text.front() == '+') && text.size() > 1));
 }
 
-std::string scaled(double value, double step, std::string_view separator, const std::vector<std::string>& units) {
+std::string scaled(double value, double step, std::string_view separator,
+                   const std::vector<std::string>& units) {
   std::size_t unit = 0;
   while (value >= step * 0.9995 && unit + 1 < units.size()) {
     value /= step;
@@ -111,17 +112,19 @@ ProgressFunction progress_bar() {
     const double rate = static_cast<double>(progress.done) / seconds;
     const bool bytes = progress.unit == "B";
     const auto amount = [&](double value) {
-      return bytes ? format_bytes(static_cast<std::uint64_t>(value)) : format_count(value) + " " + std::string(progress.unit);
+      return bytes ? format_bytes(static_cast<std::uint64_t>(value))
+                   : format_count(value) + " " + std::string(progress.unit);
     };
     const bool finished = progress.total > 0 && progress.done >= progress.total;
     std::string text = fmt::format("{}: {}", progress.what, amount(static_cast<double>(progress.done)));
     if (progress.total > 0) {
       constexpr std::size_t cells = 24;
-      const double share = std::min(1.0, static_cast<double>(progress.done) / static_cast<double>(progress.total));
+      const double share =
+          std::min(1.0, static_cast<double>(progress.done) / static_cast<double>(progress.total));
       const auto full = static_cast<std::size_t>(share * cells);
       if (is_terminal()) {
-        text = fmt::format("{} [{}{}] {}", progress.what, std::string(full, '#'), std::string(cells - full, ' '),
-                           amount(static_cast<double>(progress.done)));
+        text = fmt::format("{} [{}{}] {}", progress.what, std::string(full, '#'),
+                           std::string(cells - full, ' '), amount(static_cast<double>(progress.done)));
       }
       text += fmt::format(" of {} ({:.0f} %)", amount(static_cast<double>(progress.total)), share * 100);
     }
@@ -146,7 +149,8 @@ std::string format_table(const std::vector<std::vector<std::string>>& rows) {
     for (std::size_t i = 0; i < rows[r].size(); ++i) {
       const std::string& cell = rows[r][i];
       const std::string padding(widths[i] - width_of(cell), ' ');
-      const bool right = r == 0 ? rows.size() > 1 && i < rows[1].size() && looks_numeric(rows[1][i]) : looks_numeric(cell);
+      const bool right =
+          r == 0 ? rows.size() > 1 && i < rows[1].size() && looks_numeric(rows[1][i]) : looks_numeric(cell);
       line += (i > 0 ? "  " : "") + (right ? padding + cell : cell + padding);
     }
     while (!line.empty() && line.back() == ' ') line.pop_back();

@@ -1,5 +1,5 @@
-// What a person sees while something long runs: one line that renews itself on a terminal, plain lines now and
-// then in a log. All of it goes to standard error, so that results on standard output stay clean.
+// What a person sees while something long runs: one line that renews itself on a terminal, plain lines now
+// and then in a log. All of it goes to standard error, so that results on standard output stay clean.
 #pragma once
 
 #include <chrono>

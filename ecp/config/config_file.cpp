@@ -42,7 +42,8 @@ std::string place(std::string_view name, const toml::node& node) {
   return fmt::format("{}:{}", name, node.source().begin.line);
 }
 
-RawValue raw_value(const toml::node& node, const std::string& where, std::string_view section, std::string_view key) {
+RawValue raw_value(const toml::node& node, const std::string& where, std::string_view section,
+                   std::string_view key) {
   if (const auto* value = node.as_boolean()) return {value->get(), where};
   if (const auto* value = node.as_integer()) return {value->get(), where};
   if (const auto* value = node.as_floating_point()) return {value->get(), where};
@@ -82,8 +83,8 @@ std::vector<Assignment> read_toml(std::string_view text, std::string_view name) 
     for (const auto& [key, value] : *fields) {
       const std::string where = place(name, value);
       RawValue raw = raw_value(value, where, section.str(), key.str());
-      all.push_back({std::string(section.str()), std::string(key.str()), where,
-                     [raw](const Field&) { return raw; }});
+      all.push_back(
+          {std::string(section.str()), std::string(key.str()), where, [raw](const Field&) { return raw; }});
     }
     if (fields->empty()) all.push_back({std::string(section.str()), "", place(name, node), {}});
   }
@@ -140,7 +141,8 @@ class JsonSection {
 
 Config parse_config(std::string_view text, std::string_view name, const std::vector<std::string>& overrides) {
   std::vector<Assignment> assignments = read_toml(text, name);
-  for (const std::string& text_of_override : overrides) assignments.push_back(read_override(text_of_override));
+  for (const std::string& text_of_override : overrides)
+    assignments.push_back(read_override(text_of_override));
 
   Config config;
   const Sections sections(config);
@@ -190,8 +192,9 @@ std::string to_json(const ModelConfig& config) {
 ModelConfig parse_model_json(std::string_view text, std::string_view name) {
   const nlohmann::json json = nlohmann::json::parse(text, nullptr, false);
   require(!json.is_discarded() && json.is_object(), "{}: expected a JSON object", name);
-  require(json.value("format", nlohmann::json()) == "ecp-model" && json.value("version", nlohmann::json()) == 1,
-          "{}: expected \"format\": \"ecp-model\" and \"version\": 1", name);
+  require(
+      json.value("format", nlohmann::json()) == "ecp-model" && json.value("version", nlohmann::json()) == 1,
+      "{}: expected \"format\": \"ecp-model\" and \"version\": 1", name);
   const auto model = json.find("model");
   require(model != json.end() && model->is_object(), "{}: expected an object \"model\"", name);
 
@@ -200,7 +203,8 @@ ModelConfig parse_model_json(std::string_view text, std::string_view name) {
   const auto apply_if = [&](auto wanted) {
     for (const auto& [key, value] : model->items()) {
       if (!wanted(key)) continue;
-      assign(find_field(fields, "model", key, std::string(name)), "model", raw_value(value, std::string(name)));
+      assign(find_field(fields, "model", key, std::string(name)), "model",
+             raw_value(value, std::string(name)));
     }
   };
   const auto decides = [](const std::string& key) { return key == "preset" || key == "architecture"; };

@@ -10,12 +10,13 @@
 
 namespace ecp {
 
-/// Reads a TOML configuration; `overrides` are "section.key=value". The preset's choices apply first, then the
-/// file, then the overrides. Fails with file:line on syntax, unknown keys ("did you mean"), wrong types and
-/// ranges, and on sections that don't fit together (`Config::validate`).
+/// Reads a TOML configuration; `overrides` are "section.key=value". The preset's choices apply first, then
+/// the file, then the overrides. Fails with file:line on syntax, unknown keys ("did you mean"), wrong types
+/// and ranges, and on sections that don't fit together (`Config::validate`).
 Config read_config(const Path& path, const std::vector<std::string>& overrides = {});
 /// The same from text; `name` stands for the file in messages.
-Config parse_config(std::string_view text, std::string_view name, const std::vector<std::string>& overrides = {});
+Config parse_config(std::string_view text, std::string_view name,
+                    const std::vector<std::string>& overrides = {});
 /// The resolved configuration, every field written out; `read_config` of it gives the same again.
 /// With `help`, each field is preceded by its explanation.
 std::string to_toml(const Config& config, bool help = false);

@@ -17,17 +17,20 @@ Pattern ModelConfig::pattern() const {
 
 void ModelConfig::validate() const {
   require(dim % heads == 0, "model.heads: expected a divisor of model.dim {}, got {}", dim, heads);
-  require(head_dim() % 2 == 0, "model.heads: expected an even head width, got {} = dim {} / heads {}", head_dim(),
-          dim, heads);
-  require(heads % key_heads() == 0, "model.kv_heads: expected a divisor of model.heads {}, got {}", heads, kv_heads);
+  require(head_dim() % 2 == 0, "model.heads: expected an even head width, got {} = dim {} / heads {}",
+          head_dim(), dim, heads);
+  require(heads % key_heads() == 0, "model.kv_heads: expected a divisor of model.heads {}, got {}", heads,
+          kv_heads);
   require(!rotate_values || shared_kv,
-          "model.rotate_values: expected model.shared_kv = true with it (values are rotated as the keys they are)");
+          "model.rotate_values: expected model.shared_kv = true with it (values are rotated as the keys they "
+          "are)");
   require(!shared_kv || rotate_values || rope == "none",
           "model.shared_kv: expected model.rotate_values = true or model.rope = \"none\" with it");
   require(!(shared_kv && qk_norm == "rms"),
           "model.qk_norm: expected \"none\" or \"layer_unused\" with model.shared_kv, got \"rms\"");
   require(!first_block_output || architecture == "ecp",
-          "model.first_block_output: expected model.architecture = \"ecp\" with it, got \"{}\"", architecture);
+          "model.first_block_output: expected model.architecture = \"ecp\" with it, got \"{}\"",
+          architecture);
 }
 
 void apply_preset(ModelConfig& config) {

@@ -1,7 +1,8 @@
 // What a model is: every choice a validated field, two presets that set them all.
 //
-// Source: arXiv 2412.06106 and its authors' program ("paper"); "modern" is the counterpart with today's choices
-// (separate K and V that are not rotated, RMSNorm on queries and keys, SwiGLU, scaled normal initialisation).
+// Source: arXiv 2412.06106 and its authors' program ("paper"); "modern" is the counterpart with today's
+// choices (separate K and V that are not rotated, RMSNorm on queries and keys, SwiGLU, scaled normal
+// initialisation).
 #pragma once
 
 #include <cstdint>
@@ -16,14 +17,14 @@ struct ModelConfig {
   std::string architecture = "ecp";
   std::string preset = "modern";
 
-  std::int64_t vocab = 0;      // 0: taken from the tokenizer of the training data
-  std::int64_t dim = 256;      // d
-  std::int64_t layers = 4;     // L
-  std::int64_t heads = 4;      // H; d_h = d / H must be even
-  std::int64_t kv_heads = 0;   // H_kv, divides H; 0: H
+  std::int64_t vocab = 0;        // 0: taken from the tokenizer of the training data
+  std::int64_t dim = 256;        // d
+  std::int64_t layers = 4;       // L
+  std::int64_t heads = 4;        // H; d_h = d / H must be even
+  std::int64_t kv_heads = 0;     // H_kv, divides H; 0: H
   std::int64_t sequence = 1024;  // n, the trained length; any length ≥ 1 can be run
-  std::int64_t block = 128;    // b, queries per block (half of the paper's segment s = 2b)
-  std::int64_t lookback = 1;   // w, earlier blocks that a block sees
+  std::int64_t block = 128;      // b, queries per block (half of the paper's segment s = 2b)
+  std::int64_t lookback = 1;     // w, earlier blocks that a block sees
 
   bool shared_kv = false;      // one projection for keys and values
   bool rotate_values = false;  // RoPE on the values as well (what shared_kv implies in the paper)
@@ -33,14 +34,14 @@ struct ModelConfig {
   std::string norm = "rms";
   double norm_eps = 1e-5;
   std::string ffn = "swiglu";
-  std::int64_t ffn_dim = 0;    // 0: 4d for gelu, 8d/3 rounded up to a multiple of 64 for swiglu
+  std::int64_t ffn_dim = 0;  // 0: 4d for gelu, 8d/3 rounded up to a multiple of 64 for swiglu
   bool ffn_bias = false;
-  bool output_bias = false;    // bias of the attention's output projection
+  bool output_bias = false;         // bias of the attention's output projection
   bool first_block_output = false;  // ecp: block 0 has an output projection of its own (`to_out_0`, eq. 9)
   bool tie_embeddings = true;
   bool classifier_bias = false;
   std::string init = "scaled_normal";
-  double dropout = 0;          // on attention probabilities and inside the feed-forward
+  double dropout = 0;  // on attention probabilities and inside the feed-forward
 
   template <class Visitor>
   void visit(Visitor& v) {
@@ -51,7 +52,8 @@ struct ModelConfig {
     v.integer("dim", dim, {2, 1 << 16}, "width d");
     v.integer("layers", layers, {1, 1024}, "number of layers L");
     v.integer("heads", heads, {1, 1024}, "attention heads H; must divide dim into an even head width");
-    v.integer("kv_heads", kv_heads, {0, 1024}, "key and value heads, a divisor of heads; 0: as many as heads");
+    v.integer("kv_heads", kv_heads, {0, 1024},
+              "key and value heads, a divisor of heads; 0: as many as heads");
     v.integer("sequence", sequence, {1, std::int64_t{1} << 40}, "trained length n in tokens");
     v.integer("block", block, {1, most}, "ecp: queries per block b (half of the paper's segment)");
     v.integer("lookback", lookback, {1, 1024}, "ecp: earlier blocks that a block sees");
@@ -59,8 +61,9 @@ struct ModelConfig {
     v.flag("rotate_values", rotate_values, "rotate values as well as keys");
     v.choice("rope", rope, {"none", "first", "all"}, "layers with rotary position embedding");
     v.number("rope_theta", rope_theta, {1, 1e12}, "base of the rotary frequencies");
-    v.choice("qk_norm", qk_norm, {"none", "rms", "layer_unused"},
-             "RMSNorm on each head's queries and keys before RoPE; layer_unused: the authors' unused parameters");
+    v.choice(
+        "qk_norm", qk_norm, {"none", "rms", "layer_unused"},
+        "RMSNorm on each head's queries and keys before RoPE; layer_unused: the authors' unused parameters");
     v.choice("norm", norm, {"layer", "rms"}, "normalisation before attention, feed-forward and classifier");
     v.number("norm_eps", norm_eps, {1e-12, 1e-1}, "epsilon of all norms");
     v.choice("ffn", ffn, {"gelu", "swiglu"}, "feed-forward");
@@ -70,8 +73,9 @@ struct ModelConfig {
     v.flag("first_block_output", first_block_output, "ecp: block 0 has an output projection of its own");
     v.flag("tie_embeddings", tie_embeddings, "the classifier uses the embedding's weights");
     v.flag("classifier_bias", classifier_bias, "bias in the classifier");
-    v.choice("init", init, {"uniform", "scaled_normal"},
-             "uniform: PyTorch's defaults; scaled_normal: N(0, 0.02), residual projections N(0, 0.02/sqrt(2L))");
+    v.choice(
+        "init", init, {"uniform", "scaled_normal"},
+        "uniform: PyTorch's defaults; scaled_normal: N(0, 0.02), residual projections N(0, 0.02/sqrt(2L))");
     v.number("dropout", dropout, {0, 0.95}, "dropout on attention probabilities and inside the feed-forward");
   }
 

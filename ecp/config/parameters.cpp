@@ -22,7 +22,8 @@ class Table {
     if (bias) add(name + ".bias", {width}, Initializer::zeros, 0, false);
   }
 
-  void linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias, bool ends_in_residual = false) {
+  void linear(const std::string& name, std::int64_t out, std::int64_t in, bool bias,
+              bool ends_in_residual = false) {
     if (config_.init == "uniform") {
       const double bound = 1 / std::sqrt(static_cast<double>(in));
       add(name + ".weight", {out, in}, Initializer::uniform, bound, true);
@@ -42,7 +43,8 @@ class Table {
   std::vector<Parameter> take() { return std::move(all_); }
 
  private:
-  void add(std::string name, std::vector<std::int64_t> shape, Initializer initializer, double scale, bool decay) {
+  void add(std::string name, std::vector<std::int64_t> shape, Initializer initializer, double scale,
+           bool decay) {
     all_.push_back({std::move(name), std::move(shape), initializer, scale, decay});
   }
 
@@ -108,9 +110,11 @@ std::vector<Parameter> parameters(const ModelConfig& config) {
 std::int64_t parameter_count(const ModelConfig& config, bool without_embeddings) {
   std::int64_t sum = 0;
   for (const Parameter& parameter : parameters(config)) {
-    const bool embedding = parameter.name.starts_with("embedding.") || parameter.name.starts_with("classifier.");
+    const bool embedding =
+        parameter.name.starts_with("embedding.") || parameter.name.starts_with("classifier.");
     if (without_embeddings && embedding) continue;
-    require(!__builtin_add_overflow(sum, parameter.elements(), &sum), "model: its number of parameters overflows");
+    require(!__builtin_add_overflow(sum, parameter.elements(), &sum),
+            "model: its number of parameters overflows");
   }
   return sum;
 }

@@ -26,36 +26,37 @@ struct DataConfig {
 };
 
 struct TrainConfig {
-  std::int64_t steps = 1000;         // optimizer steps
-  double minutes = 0;                // > 0: the run ends after this time instead, schedules follow the clock
-  std::int64_t batch = 8;            // windows per micro-batch
-  std::int64_t accumulation = 1;     // micro-batches per optimizer step
+  std::int64_t steps = 1000;      // optimizer steps
+  double minutes = 0;             // > 0: the run ends after this time instead, schedules follow the clock
+  std::int64_t batch = 8;         // windows per micro-batch
+  std::int64_t accumulation = 1;  // micro-batches per optimizer step
   std::int64_t seed = 1;
   std::string dtype = "float32";
-  std::int64_t threads = 0;          // 0: all available CPUs
+  std::int64_t threads = 0;  // 0: all available CPUs
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.1;
-  double clip = 1.0;                 // largest gradient norm; 0: none
+  double clip = 1.0;  // largest gradient norm; 0: none
   std::string schedule = "cosine";
-  std::int64_t warmup = 100;         // steps of linear warm-up
-  double final_lr = 0.1;             // cosine and wsd end at this fraction of lr
-  double decay_fraction = 0.2;       // wsd: the last part of the run in which the rate falls
-  std::int64_t halve_every = 100000;  // halving: steps
-  std::string init;                  // checkpoint whose weights to start from; empty: from scratch
-  std::int64_t eval_every = 200;     // steps; 0: only at the end
+  std::int64_t warmup = 100;            // steps of linear warm-up
+  double final_lr = 0.1;                // cosine and wsd end at this fraction of lr
+  double decay_fraction = 0.2;          // wsd: the last part of the run in which the rate falls
+  std::int64_t halve_every = 100000;    // halving: steps
+  std::string init;                     // checkpoint whose weights to start from; empty: from scratch
+  std::int64_t eval_every = 200;        // steps; 0: only at the end
   std::int64_t checkpoint_every = 200;  // steps; 0: only at the end
-  std::int64_t keep = 3;             // newest checkpoints kept besides the best
-  std::int64_t log_every = 10;       // steps per line of metrics.jsonl
-  std::int64_t sample_every = 0;     // steps; 0: only at the end
-  std::string sample_prompt;         // empty: the first tokens of the validation data
+  std::int64_t keep = 3;                // newest checkpoints kept besides the best
+  std::int64_t log_every = 10;          // steps per line of metrics.jsonl
+  std::int64_t sample_every = 0;        // steps; 0: only at the end
+  std::string sample_prompt;            // empty: the first tokens of the validation data
   std::int64_t sample_tokens = 100;
 
   template <class Visitor>
   void visit(Visitor& v) {
     constexpr std::int64_t many = std::int64_t{1} << 40;
     v.integer("steps", steps, {1, many}, "optimizer steps");
-    v.number("minutes", minutes, {0, 1e9}, "end after this many minutes instead of `steps` (0: off); not resumable bit for bit");
+    v.number("minutes", minutes, {0, 1e9},
+             "end after this many minutes instead of `steps` (0: off); not resumable bit for bit");
     v.integer("batch", batch, {1, 1 << 20}, "windows per micro-batch");
     v.integer("accumulation", accumulation, {1, 1 << 20}, "micro-batches per optimizer step");
     v.integer("seed", seed, {0, INT64_MAX / 2}, "seed of weights, data order and dropout");
@@ -74,7 +75,8 @@ struct TrainConfig {
     v.integer("halve_every", halve_every, {1, many}, "halving: steps after which the rate halves");
     v.text("init", init, "checkpoint whose weights to start from");
     v.integer("eval_every", eval_every, {0, many}, "steps between evaluations; 0: only at the end");
-    v.integer("checkpoint_every", checkpoint_every, {0, many}, "steps between checkpoints; 0: only at the end");
+    v.integer("checkpoint_every", checkpoint_every, {0, many},
+              "steps between checkpoints; 0: only at the end");
     v.integer("keep", keep, {1, 1 << 20}, "newest checkpoints kept besides the best");
     v.integer("log_every", log_every, {1, many}, "steps per line of metrics.jsonl");
     v.integer("sample_every", sample_every, {0, many}, "steps between samples of text; 0: only at the end");

@@ -9,7 +9,8 @@ namespace ecp {
 Pattern Pattern::ecp(std::int64_t block, std::int64_t lookback) {
   require(block >= 1, "pattern ecp: expected block >= 1, got {}", block);
   require(lookback >= 1, "pattern ecp: expected lookback >= 1, got {}", lookback);
-  require(lookback <= INT64_MAX / 4 / block, "pattern ecp: block {} x lookback {} is too large", block, lookback);
+  require(lookback <= INT64_MAX / 4 / block, "pattern ecp: block {} x lookback {} is too large", block,
+          lookback);
   return {PatternKind::ecp, block, lookback};
 }
 
@@ -50,9 +51,7 @@ Entries Pattern::entries(std::int64_t rows) const {
   return sum;
 }
 
-std::int64_t Pattern::halo() const {
-  return kind_ == PatternKind::full ? -1 : (lookback_ + 1) * block_ - 1;
-}
+std::int64_t Pattern::halo() const { return kind_ == PatternKind::full ? -1 : (lookback_ + 1) * block_ - 1; }
 
 std::int64_t Pattern::reach(std::int64_t row, std::int64_t layers) const {
   // Each layer goes `lookback` whole blocks further back, so the composition has a closed form.

@@ -25,7 +25,8 @@ enum class PatternKind : std::uint8_t { full, ecp };
 /// The attention entries of one layer and head.
 struct Entries {
   std::int64_t visible = 0;  // Σ (hi − lo): the pairs that attention needs
-  std::int64_t dense = 0;    // the rectangles an implementation with masks computes; the paper's "calculation steps"
+  std::int64_t dense =
+      0;  // the rectangles an implementation with masks computes; the paper's "calculation steps"
 };
 
 class Pattern {
@@ -35,7 +36,8 @@ class Pattern {
   /// ECP (SPEC: blocks of b rows): row i sees [max(0, (⌊i/b⌋ − w)·b), i+1). The paper has w = 1.
   /// Fails unless block ≥ 1 and lookback ≥ 1.
   static Pattern ecp(std::int64_t block, std::int64_t lookback = 1);
-  /// From its spelling in schemas and files: the kind's name and its integers ("full" []; "ecp" [block, lookback]).
+  /// From its spelling in schemas and files: the kind's name and its integers ("full" []; "ecp" [block,
+  /// lookback]).
   static Pattern parse(std::string_view kind, std::span<const std::int64_t> parameters);
 
   [[nodiscard]] constexpr PatternKind kind() const { return kind_; }
@@ -49,14 +51,16 @@ class Pattern {
     const std::int64_t first = (row / block_ - lookback_) * block_;
     return {first > 0 ? first : 0, row + 1};
   }
-  /// Largest number r such that rows [row, r) share one `lo`; the natural tile of queries (INT64_MAX if unbounded).
+  /// Largest number r such that rows [row, r) share one `lo`; the natural tile of queries (INT64_MAX if
+  /// unbounded).
   [[nodiscard]] constexpr std::int64_t tile_end(std::int64_t row) const {
     return kind_ == PatternKind::full ? INT64_MAX : (row / block_ + 1) * block_;
   }
 
   /// Attention entries of one layer and head over a sequence of `rows`.
   [[nodiscard]] Entries entries(std::int64_t rows) const;
-  /// max (i − lo) over all rows of an endless stream: the keys before itself that a row can see. −1 if unbounded.
+  /// max (i − lo) over all rows of an endless stream: the keys before itself that a row can see. −1 if
+  /// unbounded.
   [[nodiscard]] std::int64_t halo() const;
   /// Earliest row whose input can influence `row` through `layers` layers: intervals composed.
   [[nodiscard]] std::int64_t reach(std::int64_t row, std::int64_t layers) const;

@@ -1,8 +1,8 @@
 // The safetensors format: 8 bytes header length, a JSON header, raw little-endian data. Read without copying
 // (memory mapped), written whole or not at all.
 //
-// Files may come from strangers: header length, JSON, dtypes, shapes and offsets are checked before anything is
-// multiplied, allocated or touched; tensors must tile the data without overlap or gaps.
+// Files may come from strangers: header length, JSON, dtypes, shapes and offsets are checked before anything
+// is multiplied, allocated or touched; tensors must tile the data without overlap or gaps.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +28,9 @@ struct TensorView {
   std::vector<std::int64_t> shape;
   std::span<const std::byte> bytes;
 
-  [[nodiscard]] std::int64_t elements() const { return static_cast<std::int64_t>(bytes.size() / size_of(dtype)); }
+  [[nodiscard]] std::int64_t elements() const {
+    return static_cast<std::int64_t>(bytes.size() / size_of(dtype));
+  }
   /// Values as float32, from f32, bf16, f16 or f64; fails for other types.
   [[nodiscard]] std::vector<float> to_float() const;
 };
@@ -60,8 +62,8 @@ struct NamedTensor {
   TensorView view;
 };
 
-/// Writes the tensors in the given order (data aligned to 64 bytes at the start of each dtype run as the format
-/// allows), under a temporary name, synced and renamed.
+/// Writes the tensors in the given order, data starting at a multiple of 64 bytes, under a temporary name,
+/// synced and renamed.
 void write_safetensors(const Path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
