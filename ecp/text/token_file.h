@@ -1,8 +1,13 @@
-// Token files: NAME.npy (one-dimensional, little-endian uint16 or uint32, so that numpy can map it) and the
-// sidecar NAME.json that says what the tokens are.
+// Token files: NAME.npy (one-dimensional, little-endian uint16 or uint32, so that numpy can map it), the
+// sidecar NAME.json that says what the tokens are, and the folder NAME.tokenizer/ (`Tokenizer::save`).
 //
-// Every document is followed by the tokenizer's end-of-text token, if it has one; `documents` holds the offset of
-// each document's first token, so document i is [documents[i], documents[i+1]) with its end-of-text token.
+// `documents` holds the offset of each document's first token, so document i is [documents[i],
+// documents[i+1]). Where `separated`, the tokenizer's end-of-text token is the last token of every document;
+// bytes and WikiText, which has line ends of its own, do without.
+//
+// The sidecar holds size and hash of the tokens and is written last, after any older one was removed: a
+// writer that was killed leaves a .npy without a sidecar, which nothing opens, never one with a sidecar of
+// other tokens.
 #pragma once
 
 #include <cstdint>
@@ -17,20 +22,35 @@
 
 namespace ecp {
 
+/// A file that tokens were made from.
+struct SourceFile {
+  std::string name;
+  std::uint64_t bytes = 0;
+  std::string hash;
+  bool operator==(const SourceFile&) const = default;
+};
+
 struct TokenFileInfo {
   std::string tokenizer_kind;
   std::string tokenizer_hash;
   std::int64_t vocab_size = 0;
   std::optional<Token> end_of_text;
+  bool separated = false;     // every document ends with end_of_text
+  std::string corpus_format;  // "text", "jsonl", "wikitext", "bytes"
   std::uint64_t tokens = 0;
   std::uint64_t words = 0;  // of the original text (text/corpus.h says how they are counted)
   std::uint64_t bytes = 0;  // of the original text
-  std::string hash;         // of the .npy file
+  std::string hash;         // of the tokens: the .npy file without its header
   std::vector<std::uint64_t> documents;
+  std::vector<SourceFile> sources;
 };
 
-/// A mapped token file. Opening checks magic, dtype, shape against the file's size and the sidecar against the
-/// .npy; fails with one line otherwise.
+/// NAME.json and NAME.tokenizer beside NAME.npy.
+Path sidecar_path(const Path& npy);
+Path tokenizer_path(const Path& npy);
+
+/// A mapped token file. Opening checks magic, dtype, shape against the file's size and the sidecar against
+/// the .npy; fails with one line otherwise.
 class TokenFile {
  public:
   /// `path` names the .npy file.
@@ -39,6 +59,7 @@ class TokenFile {
   [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] const TokenFileInfo& info() const { return info_; }
   [[nodiscard]] std::uint64_t size() const { return info_.tokens; }
+  /// Fails beyond the end. The id may be ≥ vocab_size if the file is damaged; `read` checks that.
   [[nodiscard]] Token operator[](std::uint64_t position) const;
   /// Copies tokens [begin, begin + out.size()); fails beyond the end, or on an id ≥ vocab_size.
   void read(std::uint64_t begin, std::span<std::int64_t> out) const;
@@ -48,6 +69,8 @@ class TokenFile {
   void verify() const;
 
  private:
+  [[nodiscard]] Token at(std::uint64_t position) const;
+
   Path path_;
   TokenFileInfo info_;
   MappedFile file_;
@@ -55,16 +78,28 @@ class TokenFile {
   bool wide_ = false;
 };
 
-/// Writes a token file in pieces; nothing appears under its name before `commit`. uint16 where the vocabulary fits.
+struct TokenFileOptions {
+  std::string corpus_format = "text";
+  bool separated = true;  // add the tokenizer's end-of-text token, if it has one, after each document
+};
+
+/// Writes a token file in pieces; nothing appears under its name before `commit`. uint16 where the vocabulary
+/// fits. Memory: a buffer and eight bytes per document.
 class TokenFileWriter {
  public:
-  TokenFileWriter(Path path, std::shared_ptr<const Tokenizer> tokenizer);
+  TokenFileWriter(Path path, std::shared_ptr<const Tokenizer> tokenizer, TokenFileOptions options = {});
   ~TokenFileWriter();
   TokenFileWriter(const TokenFileWriter&) = delete;
   TokenFileWriter& operator=(const TokenFileWriter&) = delete;
 
   /// One document (the end-of-text token is added here), with its counts of words and bytes.
   void add_document(std::span<const Token> tokens, std::uint64_t words, std::uint64_t bytes);
+  /// The same in parts: any number of pieces, then `end_document`.
+  void add_piece(std::span<const Token> tokens, std::uint64_t words, std::uint64_t bytes);
+  void end_document();
+  void set_sources(std::vector<SourceFile> sources);
+  /// Replaces a token file of that name. Fails if there are no tokens, or if NAME.tokenizer is a folder with
+  /// other things in it.
   TokenFileInfo commit();
 
  private:

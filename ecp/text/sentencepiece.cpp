@@ -1,0 +1,185 @@
+#include "ecp/text/sentencepiece.h"
+
+#include <sentencepiece_processor.h>
+
+#include <array>
+#include <mutex>
+#include <unordered_map>
+
+#include "ecp/base/error.h"
+#include "ecp/base/hash.h"
+#include "ecp/text/json.h"
+#include "ecp/text/utf8.h"
+
+namespace sentencepiece::logging {
+void SetMinLogLevel(int level);  // exported by the library, declared in a header that isn't installed
+}
+
+namespace ecp::text {
+namespace {
+
+struct TextHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+};
+
+/// Ids of segments already met. Text repeats its words, and looking one up is much cheaper than merging
+/// pieces.
+class SegmentCache {
+ public:
+  [[nodiscard]] const std::vector<Token>* find(std::string_view segment) const {
+    const auto found = ids_.find(segment);
+    return found == ids_.end() ? nullptr : &found->second;
+  }
+  void insert(std::string_view segment, std::vector<Token> ids) {
+    if (segment.size() <= longest && ids_.size() < most) ids_.emplace(segment, std::move(ids));
+  }
+
+ private:
+  static constexpr std::size_t longest = 48, most = std::size_t{1} << 16;
+  std::unordered_map<std::string, std::vector<Token>, TextHash, std::equal_to<>> ids_;
+};
+
+class SentencePieceTokenizer final : public Tokenizer {
+ public:
+  SentencePieceTokenizer(std::string model, const std::string& name, bool verified)
+      : model_(std::move(model)), hash_(hash_bytes(model_)), verified_(verified) {
+    silence_sentencepiece();
+    const SafeModel safe = check_model(model_, name);
+    const auto status = processor_.LoadFromSerializedProto({safe.bytes.data(), safe.bytes.size()});
+    require(status.ok(), "'{}': SentencePiece cannot use this model: {}", name, status.message());
+    require(processor_.GetPieceSize() == static_cast<int>(safe.pieces.size()),
+            "'{}': not a SentencePiece model, or damaged", name);
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      const int id = processor_.PieceToId(fmt::format("<0x{:02X}>", byte));
+      require(processor_.IsByte(id), "'{}': expected a model with byte fallback (a piece for every byte)",
+              name);
+      byte_ids_[byte] = static_cast<Token>(id);
+    }
+    for (const Piece& piece : safe.pieces) bytes_.push_back(bytes_for(piece));
+    for (std::size_t byte = 0; byte < 256; ++byte)
+      bytes_[byte_ids_[byte]] = std::string(1, static_cast<char>(byte));
+    const int newline = processor_.PieceToId("\n");
+    newline_ = safe.pieces[static_cast<std::size_t>(newline)].text == "\n" ? static_cast<Token>(newline)
+                                                                           : byte_ids_['\n'];
+    if (const int id = processor_.eos_id(); id >= 0) end_of_text_ = static_cast<Token>(id);
+  }
+
+  std::string kind() const override { return "sentencepiece"; }
+  std::int64_t vocab_size() const override { return static_cast<std::int64_t>(bytes_.size()); }
+  std::optional<Token> end_of_text() const override { return end_of_text_; }
+  bool verified() const override { return verified_; }
+  std::string hash() const override { return hash_; }
+
+  void encode(std::string_view text, std::vector<Token>& ids) const override {
+    const std::size_t valid = utf8_prefix(text).length;
+    require(valid == text.size(), "text: not UTF-8 at byte {}", valid);
+    std::unique_ptr<SegmentCache> cache = borrow_cache();
+    while (!text.empty()) {
+      const std::string_view segment = text.substr(0, next_segment(text));
+      text.remove_prefix(segment.size());
+      if (segment == "\n") {
+        ids.push_back(newline_);
+      } else if (const std::vector<Token>* known = cache->find(segment)) {
+        ids.insert(ids.end(), known->begin(), known->end());
+      } else {
+        std::vector<Token> found;
+        encode_segment(segment, found);
+        ids.insert(ids.end(), found.begin(), found.end());
+        cache->insert(segment, std::move(found));
+      }
+    }
+    const std::lock_guard lock(mutex_);
+    caches_.push_back(std::move(cache));
+  }
+
+  std::string_view bytes_of(Token token) const override {
+    require(token < bytes_.size(), "token {}: expected one below the vocabulary's size, {}", token,
+            bytes_.size());
+    return bytes_[token];
+  }
+
+  void save(const Path& folder) const override {
+    write_file(folder / "tokenizer.model", model_);
+    nlohmann::ordered_json json = {{"format", "ecp-tokenizer"},
+                                   {"version", 1},
+                                   {"kind", kind()},
+                                   {"vocab_size", vocab_size()},
+                                   {"hash", hash_}};
+    json["end_of_text"] = end_of_text_ ? nlohmann::ordered_json(*end_of_text_) : nlohmann::ordered_json();
+    json["model_bytes"] = model_.size();
+    write_file(folder / "tokenizer.json", json.dump(2) + "\n");
+  }
+
+ private:
+  static std::string bytes_for(const Piece& piece) {
+    std::string bytes;
+    if (piece.type == PieceType::control || piece.type == PieceType::unknown) return bytes;
+    std::string_view rest = piece.text;
+    while (!rest.empty()) {
+      if (rest.starts_with(space_mark)) {
+        bytes += ' ';
+        rest.remove_prefix(space_mark.size());
+      } else {
+        bytes += rest.front();
+        rest.remove_prefix(1);
+      }
+    }
+    return bytes;
+  }
+
+  /// A space mark that stands in the text itself would come back as a space, and NUL ends strings in too many
+  /// places: both are written as bytes.
+  void encode_segment(std::string_view segment, std::vector<Token>& ids) const {
+    while (!segment.empty()) {
+      const std::size_t mark = segment.find(space_mark), zero = segment.find('\0');
+      const std::size_t plain = std::min({mark, zero, segment.size()});
+      if (plain > 0) encode_plain(segment.substr(0, plain), ids);
+      segment.remove_prefix(plain);
+      if (segment.empty()) break;
+      const std::size_t special = segment.front() == '\0' ? 1 : space_mark.size();
+      for (const char c : segment.substr(0, special)) ids.push_back(byte_ids_[static_cast<unsigned char>(c)]);
+      segment.remove_prefix(special);
+    }
+  }
+
+  void encode_plain(std::string_view text, std::vector<Token>& ids) const {
+    std::vector<int> found;
+    const auto status = processor_.Encode({text.data(), text.size()}, &found);
+    require(status.ok(), "SentencePiece cannot encode text of {} bytes: {}", text.size(), status.message());
+    for (const int id : found) ids.push_back(static_cast<Token>(id));
+  }
+
+  std::unique_ptr<SegmentCache> borrow_cache() const {
+    const std::lock_guard lock(mutex_);
+    if (caches_.empty()) return std::make_unique<SegmentCache>();
+    std::unique_ptr<SegmentCache> cache = std::move(caches_.back());
+    caches_.pop_back();
+    return cache;
+  }
+
+  std::string model_, hash_;
+  bool verified_;
+  sentencepiece::SentencePieceProcessor processor_;
+  std::array<Token, 256> byte_ids_{};
+  std::vector<std::string> bytes_;
+  Token newline_ = 0;
+  std::optional<Token> end_of_text_;
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<SegmentCache>> caches_;  // one per thread that encodes at a time
+};
+
+}  // namespace
+
+void silence_sentencepiece() {
+  constexpr int fatal = 3;
+  static std::once_flag once;
+  std::call_once(once, [] { sentencepiece::logging::SetMinLogLevel(fatal); });
+}
+
+std::shared_ptr<const Tokenizer> sentencepiece_tokenizer(std::string model, const std::string& name,
+                                                         bool verified) {
+  return std::make_shared<const SentencePieceTokenizer>(std::move(model), name, verified);
+}
+
+}  // namespace ecp::text
