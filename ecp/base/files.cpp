@@ -137,7 +137,7 @@ void FileWriter::write(const void* bytes, std::size_t count) {
 }
 
 void FileWriter::write_at(std::uint64_t offset, std::string_view bytes) {
-  require(offset + bytes.size() <= size_, "cannot write '{}': {} bytes at {} are beyond its {} bytes",
+  require(offset <= size_ && bytes.size() <= size_ - offset, "cannot write '{}': {} bytes at {} are beyond its {} bytes",
           path_.string(), bytes.size(), offset, size_);
   flush();
   while (!bytes.empty()) {
@@ -173,7 +173,8 @@ void FileWriter::commit() {
 }
 
 FolderWriter::FolderWriter(Path final_path)
-    : final_(std::move(final_path)), temporary_(temporary_name(final_)) {
+    : final_(final_path.has_filename() ? std::move(final_path) : final_path.parent_path()),  // "runs/a/" is runs/a
+      temporary_(temporary_name(final_)) {
   std::error_code error;
   std::filesystem::remove_all(temporary_, error);  // left by a process of the same number that was killed
   if (!final_.parent_path().empty()) std::filesystem::create_directories(final_.parent_path(), error);

@@ -1,0 +1,163 @@
+#include "ecp/eval/perplexity.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numbers>
+#include <span>
+#include <vector>
+
+#include "ecp/base/error.h"
+#include "ecp/model/language_model.h"
+
+namespace ecp {
+namespace {
+
+/// The text as the model sees it: the first `size` tokens of a file, behind the end-of-text token if there is
+/// one.
+class Text {
+ public:
+  Text(const TokenFile& data, std::uint64_t size, bool start)
+      : data_(data), size_(size), before_(start && data.info().end_of_text.has_value() ? 1 : 0) {}
+
+  [[nodiscard]] std::uint64_t length() const { return size_ + before_; }
+  [[nodiscard]] bool first_is_scored() const { return before_ == 1; }
+
+  void read(std::uint64_t begin, std::span<std::int64_t> out) const {
+    if (begin == 0 && before_ == 1) {
+      out.front() = static_cast<std::int64_t>(*data_.info().end_of_text);
+      if (out.size() > 1) data_.read(0, out.subspan(1));
+      return;
+    }
+    data_.read(begin - before_, out);
+  }
+
+ private:
+  const TokenFile& data_;
+  std::uint64_t size_, before_;
+};
+
+struct Total {
+  double loss = 0;
+  std::uint64_t tokens = 0;
+};
+
+Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows, std::int64_t batch,
+            const ProgressFunction& progress) {
+  Total total;
+  const std::uint64_t all = windows.scored();
+  for (std::uint64_t index = 0; index < windows.count();) {
+    // Windows of one batch are equally long: only the last may be short, and then goes alone.
+    std::vector<ScoreWindow> group{windows.at(index++)};
+    while (index < windows.count() && static_cast<std::int64_t>(group.size()) < batch &&
+           windows.at(index).rows == group.front().rows) {
+      group.push_back(windows.at(index++));
+    }
+    const std::int64_t rows = group.front().rows;
+    const at::Tensor tokens_BN1 = at::empty({static_cast<std::int64_t>(group.size()), rows + 1}, at::kLong);
+    auto* tokens = tokens_BN1.mutable_data_ptr<std::int64_t>();
+    const auto width = static_cast<std::size_t>(rows + 1);
+    for (std::size_t i = 0; i < group.size(); ++i) text.read(group[i].begin, {tokens + i * width, width});
+
+    const at::Tensor losses_BN = scorer(tokens_BN1).to(at::kDouble).contiguous();
+    require(losses_BN.dim() == 2 && losses_BN.size(0) == tokens_BN1.size(0) && losses_BN.size(1) == rows,
+            "evaluation: expected losses [{}, {}] from the scorer", tokens_BN1.size(0), rows);
+    const double* losses = losses_BN.const_data_ptr<double>();
+    for (std::size_t i = 0; i < group.size(); ++i) {
+      const double* row = losses + static_cast<std::int64_t>(i) * rows;
+      for (std::int64_t r = group[i].first; r < rows; ++r) total.loss += row[r];
+      total.tokens += static_cast<std::uint64_t>(rows - group[i].first);
+    }
+    if (progress) progress({"evaluating", total.tokens, all, "tokens"});
+  }
+  return total;
+}
+
+/// Bytes that the first `size` tokens stand for.
+std::uint64_t bytes_of_prefix(const TokenFile& data, std::uint64_t size) {
+  const auto tokenizer = data.tokenizer();
+  std::uint64_t bytes = 0;
+  for (std::uint64_t i = 0; i < size; ++i) bytes += tokenizer->bytes_of(data[i]).size();
+  return bytes;
+}
+
+}  // namespace
+
+Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const EvaluationOptions& options,
+                    const ProgressFunction& progress) {
+  const std::uint64_t size = options.tokens == 0 ? data.size() : std::min(options.tokens, data.size());
+  require(size > 0, "evaluation of '{}': expected at least one token, got an empty file",
+          data.path().string());
+  require(options.batch >= 1, "evaluation: batch: expected at least 1, got {}", options.batch);
+  const bool standard = options.protocol == Protocol::standard;
+  const std::int64_t context = !standard ? 0 : options.context < 0 ? options.window / 2 : options.context;
+  const Text text(data, size, standard);
+  const ScoreWindows windows(text.length(), options.window, context, options.protocol);
+  require(standard || windows.count() > 0,
+          "evaluation of '{}': the authors' protocol needs at least 2 tokens, got {}", data.path().string(),
+          size);
+
+  Total total = score(scorer, text, windows, options.batch, progress);
+  if (standard && !text.first_is_scored()) {
+    total.loss += std::log(static_cast<double>(data.info().vocab_size));
+    ++total.tokens;
+  }
+  require(std::isfinite(total.loss),
+          "evaluation of '{}': the loss is {}: the model's weights are damaged or diverged",
+          data.path().string(), total.loss);
+
+  Evaluation result;
+  result.loss = total.loss / static_cast<double>(total.tokens);
+  result.perplexity_token = std::exp(result.loss);
+  result.tokens = total.tokens;
+  result.window = options.window;
+  result.context = context;
+  result.protocol = options.protocol;
+  const bool whole = size == data.size();
+  result.bytes = whole ? data.info().bytes : bytes_of_prefix(data, size);
+  if (whole) result.words = data.info().words;
+  const double text_loss = result.loss * static_cast<double>(size);
+  if (result.words.value_or(0) > 0) {
+    result.perplexity_word = std::exp(text_loss / static_cast<double>(*result.words));
+  }
+  if (result.bytes > 0)
+    result.bits_per_byte = text_loss / (std::numbers::ln2 * static_cast<double>(result.bytes));
+  return result;
+}
+
+Evaluation evaluate(LanguageModel& model, const TokenFile& data, const EvaluationOptions& options,
+                    const ProgressFunction& progress) {
+  require(data.info().vocab_size == model.config().vocab,
+          "evaluation of '{}': expected the model's vocabulary of {} tokens, got {}", data.path().string(),
+          model.config().vocab, data.info().vocab_size);
+  const at::NoGradGuard no_grad;
+  EvaluationOptions resolved = options;
+  if (resolved.window == 0) resolved.window = model.config().sequence;
+  ForwardContext context;
+  context.bfloat16 = options.bfloat16;
+  const Scorer scorer = [&](const at::Tensor& tokens_BN1) {
+    return model.negative_log_likelihood(tokens_BN1, context);
+  };
+  return evaluate(scorer, data, resolved, progress);
+}
+
+nlohmann::ordered_json to_json(const Evaluation& evaluation) {
+  const auto or_null = [](const auto& value) {
+    return value ? nlohmann::ordered_json(*value) : nlohmann::ordered_json();
+  };
+  return {{"loss", evaluation.loss},
+          {"perplexity_token", evaluation.perplexity_token},
+          {"perplexity_word", or_null(evaluation.perplexity_word)},
+          {"bits_per_byte", or_null(evaluation.bits_per_byte)},
+          {"tokens", evaluation.tokens},
+          {"words", or_null(evaluation.words)},
+          {"bytes", evaluation.bytes},
+          {"window", evaluation.window},
+          {"context", evaluation.context},
+          {"protocol", name_of(evaluation.protocol)}};
+}
+
+}  // namespace ecp

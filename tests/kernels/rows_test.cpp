@@ -1,0 +1,172 @@
+// Matrix-vector product, norms, rotation and activations against plain float64 code.
+#include <functional>
+#include <numbers>
+
+#include "ecp/kernels/activation.h"
+#include "ecp/kernels/matvec.h"
+#include "ecp/kernels/norm.h"
+#include "ecp/kernels/rope.h"
+#include "kernel_test.h"
+
+namespace ecp::kernels {
+namespace {
+
+using Rows = Kernel;
+ECP_FOR_EACH_ISA(Rows);
+
+constexpr float guard = 12345.0f;  // stands behind every output and must stay
+
+TEST_P(Rows, MatVecEqualsTheSumInDouble) {
+  for (const std::int64_t in : odd_lengths) {
+    for (const std::int64_t out : {std::int64_t{1}, std::int64_t{3}, std::int64_t{4}, std::int64_t{9}}) {
+      for (const bool accumulate : {false, true}) {
+        const auto weight = random_values(out * in, 1), x = random_values(in, 2),
+                   bias = random_values(out, 3);
+        auto y = random_values(out + 1, 4);
+        const auto before = y;
+        y[static_cast<std::size_t>(out)] = guard;
+        const float* used_bias = in % 2 == 0 ? nullptr : bias.data();
+        matvec({weight.data(), used_bias, x.data(), y.data(), out, in, accumulate});
+        for (std::int64_t o = 0; o < out; ++o) {
+          double sum = used_bias != nullptr ? bias[static_cast<std::size_t>(o)] : 0;
+          if (accumulate) sum += before[static_cast<std::size_t>(o)];
+          for (std::int64_t i = 0; i < in; ++i) {
+            sum += static_cast<double>(weight[static_cast<std::size_t>(o * in + i)]) *
+                   x[static_cast<std::size_t>(i)];
+          }
+          EXPECT_NEAR(y[static_cast<std::size_t>(o)], sum, 1e-6 * std::sqrt(static_cast<double>(in)) + 1e-6)
+              << "in " << in << " out " << out << " row " << o;
+        }
+        EXPECT_EQ(y[static_cast<std::size_t>(out)], guard);
+      }
+    }
+  }
+}
+
+TEST_P(Rows, MatVecRowsAreTheSameHoweverTheyAreDivided) {
+  const std::int64_t out = 23, in = 77;
+  const auto weight = random_values(out * in, 5), x = random_values(in, 6);
+  std::vector<float> whole(out), pieces(out);
+  matvec({weight.data(), nullptr, x.data(), whole.data(), out, in, false});
+  for (std::int64_t begin = 0; begin < out;) {
+    const std::int64_t count = std::min<std::int64_t>(1 + begin % 5, out - begin);
+    matvec({weight.data() + begin * in, nullptr, x.data(), pieces.data() + begin, count, in, false});
+    begin += count;
+  }
+  EXPECT_EQ(whole, pieces);
+}
+
+TEST_P(Rows, NormsEqualTheirDefinitionsInDouble) {
+  for (const std::int64_t width : odd_lengths) {
+    for (const bool layer : {false, true}) {
+      const std::int64_t rows = 3, stride = width + 2;
+      auto x = random_values(rows * stride, 7);
+      for (float& value : x) value = 3 * value + 0.5f;
+      const auto weight = random_values(width, 8), bias = random_values(width, 9);
+      std::vector<float> y(static_cast<std::size_t>(rows * stride), guard);
+      const Norm norm{x.data(), y.data(), weight.data(), bias.data(), rows, width, stride, stride, 1e-5f};
+      layer ? layer_norm(norm) : rms_norm(norm);
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const float* row = x.data() + r * stride;
+        double mean = 0, square = 0;
+        for (std::int64_t i = 0; i < width && layer; ++i)
+          mean += static_cast<double>(row[i]) / static_cast<double>(width);
+        for (std::int64_t i = 0; i < width; ++i)
+          square += (row[i] - mean) * (row[i] - mean) / static_cast<double>(width);
+        for (std::int64_t i = 0; i < width; ++i) {
+          const auto at = static_cast<std::size_t>(i);
+          const double expected =
+              (row[i] - mean) / std::sqrt(square + static_cast<double>(1e-5f)) * weight[at] +
+              (layer ? bias[at] : 0);
+          EXPECT_NEAR(y[static_cast<std::size_t>(r * stride + i)], expected, 1e-5)
+              << "width " << width << " layer " << layer;
+        }
+        EXPECT_EQ(y[static_cast<std::size_t>(r * stride + width)], guard);
+      }
+      std::vector<float> in_place = x;
+      Norm same = norm;
+      same.x = same.y = in_place.data();
+      layer ? layer_norm(same) : rms_norm(same);
+      for (std::int64_t i = 0; i < width; ++i)
+        EXPECT_EQ(in_place[static_cast<std::size_t>(i)], y[static_cast<std::size_t>(i)]);
+    }
+  }
+}
+
+TEST_P(Rows, RopeTurnsPairsByPositionTimesFrequency) {
+  for (const std::int64_t width : {2, 4, 6, 10, 16, 18, 32, 34, 64, 66}) {
+    for (const std::int64_t position :
+         {std::int64_t{0}, std::int64_t{1}, std::int64_t{-77}, std::int64_t{1000003}}) {
+      const auto frequencies = rope_frequencies(width, 10000);
+      std::vector<float> table(static_cast<std::size_t>(2 * width));
+      rope_table(frequencies, position, table.data());
+      const auto x = random_values(2 * width, 10);
+      std::vector<float> out(static_cast<std::size_t>(2 * width + 1), guard);
+      rope({x.data(), out.data(), table.data(), 2, width, width, width, false});
+      auto sum = x;
+      rope({x.data(), sum.data(), table.data(), 2, width, width, width, true});
+      for (std::int64_t r = 0; r < 2; ++r) {
+        for (std::int64_t i = 0; i < width; i += 2) {
+          const auto at = static_cast<std::size_t>(r * width + i);
+          const double angle = static_cast<double>(position) *
+                               std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(width));
+          const double first = x[at] * std::cos(angle) - x[at + 1] * std::sin(angle);
+          const double second = x[at] * std::sin(angle) + x[at + 1] * std::cos(angle);
+          EXPECT_NEAR(out[at], first, 3e-7) << "width " << width << " position " << position;
+          EXPECT_NEAR(out[at + 1], second, 3e-7) << "width " << width << " position " << position;
+          EXPECT_NEAR(sum[at], first + x[at], 5e-7);
+        }
+      }
+      EXPECT_EQ(out.back(), guard);
+    }
+  }
+}
+
+TEST_P(Rows, ActivationsEqualTheirDefinitionsInDouble) {
+  std::vector<float> x;
+  for (int i = -2000; i <= 2000; ++i) x.push_back(static_cast<float>(i) * 0.01f);
+  for (const float extreme : {-1e30f, -100.0f, -88.5f, -13.5f, 0.0f, 1e-30f, 13.5f, 88.5f, 100.0f, 1e30f}) {
+    x.push_back(extreme);
+  }
+  const auto up = random_values(static_cast<std::int64_t>(x.size()), 11);
+  auto activated = x, gated = up;
+  gelu(activated.data(), static_cast<std::int64_t>(x.size()));
+  silu_times(x.data(), gated.data(), static_cast<std::int64_t>(x.size()));
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double value = x[i];
+    const double expected = value * 0.5 * std::erfc(-value / std::numbers::sqrt2);
+    // Far in the tail e^(−x²/2) takes the rounding of its exponent with it.
+    EXPECT_NEAR(activated[i], expected, std::abs(expected) * 1e-6 * (1 + 0.2 * value * value) + 1e-36)
+        << value;
+    const double silu = value / (1 + std::exp(-value)) * up[i];
+    EXPECT_NEAR(gated[i], silu, std::abs(silu) * 1e-6 + 1e-6) << value;
+  }
+}
+
+TEST_P(Rows, ActivationsStayWithinOddLengths) {
+  for (const std::int64_t count : odd_lengths) {
+    const auto gate = random_values(count, 12);
+    auto x = random_values(count + 1, 13), up = random_values(count + 1, 14);
+    x.back() = up.back() = guard;
+    const auto x_before = x;
+    gelu(x.data(), count);
+    silu_times(gate.data(), up.data(), count);
+    const double last = x_before[static_cast<std::size_t>(count - 1)];
+    EXPECT_NEAR(x[static_cast<std::size_t>(count - 1)], last * 0.5 * std::erfc(-last / std::numbers::sqrt2),
+                1e-6);
+    EXPECT_EQ(x.back(), guard);
+    EXPECT_EQ(up.back(), guard);
+  }
+}
+
+TEST_P(Rows, NotANumberStaysVisible) {
+  std::vector<float> x = {std::nanf(""), 1.0f}, up = {1.0f, std::nanf("")};
+  gelu(x.data(), 2);
+  EXPECT_TRUE(std::isnan(x[0]));
+  EXPECT_FALSE(std::isnan(x[1]));
+  silu_times(x.data(), up.data(), 2);
+  EXPECT_TRUE(std::isnan(up[0]) && std::isnan(up[1]));
+}
+
+}  // namespace
+}  // namespace ecp::kernels
