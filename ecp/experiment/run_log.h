@@ -1,0 +1,75 @@
+// What a run folder says about its run, read back: metrics.jsonl, the resolved configuration, run.json,
+// evaluations and baselines (docs/formats.md). Errors name file:line.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ecp/base/files.h"
+
+namespace ecp {
+
+struct TrainPoint {
+  std::int64_t step = 0;
+  double loss = 0;  // nats per token; NaN where the run recorded none
+  double lr = 0;
+  double tokens_per_second = 0;
+  double seconds = 0;      // of training so far
+  double tokens = 0;       // so far
+  double peak_memory = 0;  // bytes
+};
+
+/// An evaluation's figures; NaN where one is not given (a baseline that knows no tokens).
+struct EvalFigures {
+  double loss = 0;  // nats per token
+  double perplexity_token = 0;
+  double perplexity_word = 0;
+  double bits_per_byte = 0;
+  double tokens = 0;
+  double window = 0;
+  double context = 0;
+};
+
+struct EvalPoint {
+  std::int64_t step = 0;
+  EvalFigures figures;
+};
+
+struct Sample {
+  std::int64_t step = 0;
+  std::string prompt, text;
+};
+
+/// metrics.jsonl. Where a resumed run repeats steps, what it wrote last counts.
+struct RunLog {
+  std::vector<TrainPoint> train;
+  std::vector<EvalPoint> eval;
+  std::vector<Sample> samples;
+};
+
+/// A last line that was cut off (no line end, not whole) is left out; any other bad line is an error.
+RunLog parse_metrics(std::string_view text, std::string_view name);
+
+/// evaluations/NAME.json, or one entry of evaluations/baselines.json.
+struct NamedEvaluation {
+  std::string name;
+  EvalFigures figures;
+};
+NamedEvaluation read_evaluation(const Path& file);
+/// {"baselines": [{"name": "bigram", "bits_per_byte": 1.99, ...}, ...]}
+std::vector<NamedEvaluation> read_baselines(const Path& file);
+
+/// A list of names and values to be shown, in sections.
+struct Facts {
+  std::string section;
+  std::vector<std::pair<std::string, std::string>> rows;
+};
+/// Each [section] of a resolved configuration with its `key = value` lines as they stand there.
+std::vector<Facts> read_resolved_config(const Path& file);
+/// A JSON object with nested names joined by points ("data.0.hash").
+Facts read_json_facts(const Path& file);
+
+}  // namespace ecp
