@@ -28,3 +28,6 @@ file(CREATE_LINK ${ecp_fmt_include}/fmt ${CMAKE_BINARY_DIR}/first/fmt SYMBOLIC)
 target_include_directories(torch_cpu SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/first ${ECP_TORCH}/include ${ECP_TORCH}/include/torch/csrc/api/include)
 target_link_libraries(torch_cpu INTERFACE ${ECP_TORCH}/lib/libtorch_cpu.so ${ECP_TORCH}/lib/libc10.so OpenMP::OpenMP_CXX)
 target_link_options(torch_cpu INTERFACE -Wl,-rpath,${ECP_TORCH}/lib -Wl,--allow-shlib-undefined)
+# LibTorch's headers bring an fmt of their own, newer than the system's: what includes both uses that one, without a
+# library (fmt's versions live in namespaces of their own).
+target_compile_definitions(torch_cpu INTERFACE FMT_HEADER_ONLY)

@@ -1,8 +1,8 @@
-// The attention operator every architecture is made of: softmax(scale · q kᵀ) v where query row i sees the keys of
-// one interval (intervals/pattern.h).
+// The attention operator every architecture is made of: softmax(scale · q kᵀ) v where query row i sees the
+// keys of one interval (intervals/pattern.h).
 //
-// Registered as torch custom operator `ecp::interval_attention` (libecp_ops.so; `torch.ops.load_library` loads it
-// into Python), keys CPU, Meta, Autograd, Autocast. Schema:
+// Registered as torch custom operator `ecp::interval_attention` (libecp_ops.so; `torch.ops.load_library`
+// loads it into Python), keys CPU, Meta, Autograd, Autocast. Schema:
 //
 //   ecp::interval_attention(Tensor q, Tensor k, Tensor? v, str pattern, int[] pattern_parameters,
 //                           int query_offset=0, int key_offset=0, Tensor? document_start=None,
@@ -20,8 +20,8 @@
 
 namespace ecp::ops {
 
-/// Dropout on attention probabilities, a pure function of its key (SPEC: seed, step, sample, layer, site, row,
-/// element), so that recomputation, chunks and ranks don't change it.
+/// Dropout on attention probabilities, a pure function of its key (SPEC: seed, step, sample, layer, site,
+/// row, element), so that recomputation, chunks and ranks don't change it.
 struct DropoutKey {
   double probability = 0;
   std::uint64_t seed = 0;
@@ -43,9 +43,9 @@ struct AttentionResult {
   at::Tensor log_sum_exp;  // [B, H, n], float32 (float64 for float64 inputs); −inf where a row sees nothing
 };
 
-/// q [B, n, H, d_h]; k, v [B, m, H_kv, d_h], H_kv divides H; v absent: v = k (gradients add up). float64, float32
-/// or bfloat16 (computed in float32). Memory and time are linear in n for bounded patterns, forward and backward.
-/// log_sum_exp is not differentiable.
+/// q [B, n, H, d_h]; k, v [B, m, H_kv, d_h], H_kv divides H; v absent: v = k (gradients add up). float64,
+/// float32 or bfloat16 (computed in float32). Memory and time are linear in n for bounded patterns, forward
+/// and backward. log_sum_exp is not differentiable.
 AttentionResult interval_attention(const at::Tensor& q_BNHD, const at::Tensor& k_BMHD,
                                    const std::optional<at::Tensor>& v_BMHD, const Pattern& pattern,
                                    const AttentionOptions& options = {});

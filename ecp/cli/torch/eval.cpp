@@ -1,0 +1,109 @@
+// ecp eval: perplexity per token and per word, bits per byte.
+#include <ATen/Parallel.h>
+#include <fmt/core.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "ecp/base/error.h"
+#include "ecp/base/files.h"
+#include "ecp/base/system.h"
+#include "ecp/cli/terminal.h"
+#include "ecp/cli/torch/commands.h"
+#include "ecp/eval/checkpoint_evaluation.h"
+
+namespace ecp::cli {
+namespace {
+
+struct Options {
+  std::string checkpoint, data, output, protocol = "standard", dtype = "float32";
+  EvaluationOptions evaluation;
+  int threads = 0;
+  bool json = false;
+};
+
+constexpr const char* footer =
+    R"(Each token is scored once with at least --context tokens before it: windows of --window tokens with stride
+window - context; the first window's rows have what there is. --context 0: disjoint windows, each counted whole.
+The tokenizer's end-of-text stands before the first token; without one, the first token counts as uniform.
+--protocol authors: windows with stride window / 2, every row of each window counted (arXiv 2412.06106).
+
+Examples:
+  ecp eval runs/austen --data data/test.npy
+  ecp eval runs/austen/checkpoints/last --data data/test.npy --context 768 --json
+  ecp eval runs/austen --data data/test.npy --output runs/austen/evaluations/test.json)";
+
+std::string number(const std::optional<double>& value) { return value ? fmt::format("{:.4f}", *value) : "-"; }
+
+std::string table(const Evaluation& result) {
+  const std::string words = result.words ? std::to_string(*result.words) : "-";
+  return format_table(
+      {{"loss", "ppl/token", "ppl/word", "bits/byte", "tokens", "words", "bytes", "window", "context"},
+       {number(result.loss), number(result.perplexity_token), number(result.perplexity_word),
+        number(result.bits_per_byte), std::to_string(result.tokens), words, std::to_string(result.bytes),
+        std::to_string(result.window), std::to_string(result.context)}});
+}
+
+void write_output(const Path& path, const std::string& text) {
+  std::error_code error;
+  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
+  require(!error, "cannot make folder '{}': {}", path.parent_path().string(), error.message());
+  write_file(path, text);
+}
+
+void run(Options options) {
+  at::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
+  options.evaluation.protocol = parse_protocol(options.protocol);
+  options.evaluation.bfloat16 = options.dtype == "bfloat16";
+  const Evaluation result =
+      evaluate_checkpoint(options.checkpoint, options.data, options.evaluation, progress_bar());
+  nlohmann::ordered_json json = {{"checkpoint", options.checkpoint}, {"data", options.data}};
+  json.update(to_json(result));
+  const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (!options.output.empty()) write_output(options.output, text);
+  fmt::print("{}", options.json ? text : table(result));
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  EvaluationOptions& evaluation = options->evaluation;
+  CLI::App* command = app.add_subcommand("eval", "Perplexity per token and per word, bits per byte");
+  command->add_option("CHECKPOINT", options->checkpoint, "Checkpoint or run folder (its best, or else last)")
+      ->required();
+  command->add_option("--data", options->data, "Token file, as written by ecp tokenize")
+      ->required()
+      ->type_name("TOKENS.npy");
+  command
+      ->add_option("--context", evaluation.context,
+                   "Tokens before each scored one at least; default half a window")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("N");
+  command->add_option("--window", evaluation.window, "Window in tokens; default the trained length")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command->add_option("--batch", evaluation.batch, "Windows at a time")
+      ->check(CLI::PositiveNumber)
+      ->type_name("B")
+      ->capture_default_str();
+  command->add_option("--tokens", evaluation.tokens, "Only the first N tokens")->type_name("N");
+  command->add_option("--protocol", options->protocol, "Which windows and rows count")
+      ->check(CLI::IsMember({"standard", "authors"}))
+      ->capture_default_str();
+  command->add_option("--dtype", options->dtype, "Type of matrix products")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
+  command->add_option("--threads", options->threads, "CPU threads; default all available")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command->add_option("--output", options->output, "Also write the result as JSON")->type_name("FILE.json");
+  command->add_flag("--json", options->json, "Print JSON instead of a table");
+  command->footer(footer);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace ecp::cli

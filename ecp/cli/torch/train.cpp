@@ -1,0 +1,164 @@
+// ecp train: a configuration into a run folder.
+#include <fmt/core.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ecp/base/error.h"
+#include "ecp/cli/terminal.h"
+#include "ecp/cli/torch/commands.h"
+#include "ecp/config/config_file.h"
+#include "ecp/train/run_folder.h"
+#include "ecp/train/trainer.h"
+
+namespace ecp::cli {
+namespace {
+
+struct Options {
+  std::string config, output;
+  std::vector<std::string> overrides;
+  bool resume = false;
+};
+
+constexpr const char* footer =
+    R"(A run folder holds config.toml, run.json, metrics.jsonl and checkpoints/ with the links last and best.
+With --resume the stored configuration counts; CONFIG and --set may change only how long, how often and with
+how many threads (train.steps, minutes, threads, eval_every, checkpoint_every, keep, log_every, sample_*).
+train.minutes counts time spent training; evaluations come on top. Paths are relative to the current folder.
+
+Examples:
+  ecp train configs/quickstart.toml --output runs/austen
+  ecp train configs/quickstart.toml --output runs/small --set model.dim=128 --set train.lr=3e-3
+  ecp train --output runs/austen --resume --set train.steps=2000)";
+
+/// Text for a terminal: control characters would move its cursor.
+std::string printable(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f) {
+      result += "\xEF\xBF\xBD";
+    } else {
+      result += c;
+    }
+  }
+  return result;
+}
+
+/// Draws a run: facts, a progress line, a table of evaluations that grows, samples.
+class Screen {
+ public:
+  [[nodiscard]] TrainObserver observer(const ModelConfig& model, const TrainConfig& train) {
+    TrainObserver observer;
+    observer.started = [this, model, train](const RunFacts& facts) { show(facts, model, train); };
+    observer.stepped = [this](const StepReport& report) { show(report); };
+    observer.evaluating = [this](const Progress& progress) {
+      line_.update(fmt::format("step {}  {} {} of {} {}", step_, progress.what,
+                               format_count(static_cast<double>(progress.done)),
+                               format_count(static_cast<double>(progress.total)), progress.unit));
+    };
+    observer.evaluated = [this](std::int64_t step, const Evaluation& result, bool best) {
+      show(step, result, best);
+    };
+    observer.sampled = [this](const SampleReport& sample) {
+      line_.print(fmt::format("sample at step {}:\n{}|{}", sample.step, printable(sample.prompt),
+                              printable(sample.text)));
+    };
+    observer.warned = [this](std::string_view text) { line_.print(fmt::format("warning: {}", text)); };
+    return observer;
+  }
+
+  void finish() { line_.finish(); }
+
+ private:
+  void show(const RunFacts& facts, const ModelConfig& model, const TrainConfig& train) {
+    const auto n = model.sequence;
+    line_.print(fmt::format("model      {}, {} parameters, {} without embeddings", model.architecture,
+                            format_count(static_cast<double>(facts.parameters)),
+                            format_count(static_cast<double>(facts.parameters_without_embeddings))));
+    line_.print(
+        fmt::format("attention  {} of {} entries per layer and head at n = {}: {:.3g} % of full attention's",
+                    facts.visible_entries, facts.visible_entries_full, n,
+                    100.0 * static_cast<double>(facts.visible_entries) /
+                        static_cast<double>(facts.visible_entries_full)));
+    line_.print(fmt::format("step       {} tokens: {} x {} windows of {}; an epoch has {} tokens",
+                            facts.tokens_per_step, train.accumulation, train.batch, n,
+                            format_count(static_cast<double>(facts.tokens_per_epoch))));
+    line_.print(fmt::format("device     {}, {}, {} threads", facts.device, facts.dtype, facts.threads));
+    if (facts.resumed_from) line_.print(fmt::format("resumed    from step {}", *facts.resumed_from));
+    of_steps_ = train.minutes > 0 ? "" : fmt::format("/{}", train.steps);
+  }
+
+  void show(const StepReport& report) {
+    step_ = report.step;
+    line_.update(fmt::format("step {}{}  loss {:.4f}  {} tokens/s  {} left  {} peak", report.step, of_steps_,
+                             report.loss, format_count(report.tokens_per_second),
+                             format_seconds(report.seconds_left), format_bytes(report.peak_memory)));
+  }
+
+  void show(std::int64_t step, const Evaluation& result, bool best) {
+    if (!header_shown_) {
+      line_.print(fmt::format("{:>8}  {:>10}  {:>9}  {:>9}  {:>9}", "step", "validation", "ppl/token",
+                              "ppl/word", "bits/byte"));
+    }
+    header_shown_ = true;
+    const auto number = [](const std::optional<double>& value) {
+      return value ? fmt::format("{:.4g}", *value) : "-";
+    };
+    line_.print(fmt::format("{:>8}  {:>10.4f}  {:>9.4g}  {:>9}  {:>9}{}", step, result.loss,
+                            result.perplexity_token, number(result.perplexity_word),
+                            number(result.bits_per_byte), best ? "  best" : ""));
+  }
+
+  StatusLine line_;
+  std::string of_steps_;
+  std::int64_t step_ = 0;
+  bool header_shown_ = false;
+};
+
+void report(const TrainOutcome& outcome, const std::string& output) {
+  fmt::print("trained {} steps, {} tokens, in {}", outcome.step,
+             format_count(static_cast<double>(outcome.tokens)), format_seconds(outcome.seconds));
+  if (outcome.best_step)
+    fmt::print("; lowest validation loss {:.4f} at step {}", outcome.best_loss, *outcome.best_step);
+  fmt::print("\n{}\n", output);
+}
+
+void run(const Options& options) {
+  require(options.resume || !options.config.empty(), "expected a CONFIG (or --resume)");
+  const RunFolder folder(options.output);
+  if (options.resume) {
+    folder.require_started();
+  } else {
+    folder.require_new();
+  }
+  const Path path = options.config.empty() ? folder.config() : Path(options.config);
+  const Config config = read_config(path, options.overrides);
+  Screen screen;
+  const TrainObserver observer = screen.observer(config.model, config.train);
+  const TrainOutcome outcome =
+      options.resume ? resume(options.output, config, observer) : train(config, options.output, observer);
+  screen.finish();
+  report(outcome, options.output);
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("train", "Train a model from a configuration");
+  command->add_option("CONFIG", options->config, "Configuration file (TOML); optional with --resume");
+  command->add_option("--output", options->output, "Run folder; must not exist without --resume")
+      ->required()
+      ->type_name("RUN");
+  command->add_option("--set", options->overrides, "Override a field, e.g. --set train.lr=3e-4")
+      ->type_name("SECTION.KEY=VALUE")
+      ->allow_extra_args(false);
+  command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of the run folder");
+  command->footer(footer);
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace ecp::cli

@@ -1,0 +1,27 @@
+#include "ecp/eval/checkpoint_evaluation.h"
+
+#include "ecp/base/error.h"
+#include "ecp/model/language_model.h"
+#include "ecp/weights/checkpoint.h"
+
+namespace ecp {
+
+Evaluation evaluate_checkpoint(const Path& checkpoint, const Path& data, const EvaluationOptions& options,
+                               const ProgressFunction& progress) {
+  const Checkpoint source(checkpoint);
+  const TokenFile file(data);
+  if (source.has("tokenizer/tokenizer.json")) {
+    const auto tokenizer = load_tokenizer(source.folder() / "tokenizer");
+    require(tokenizer->hash() == file.info().tokenizer_hash,
+            "'{}': its tokens aren't those of the checkpoint's tokenizer: expected {} with {} tokens (hash "
+            "{}), got {} "
+            "with {} tokens (hash {})",
+            data.string(), tokenizer->kind(), tokenizer->vocab_size(), tokenizer->hash().substr(0, 8),
+            file.info().tokenizer_kind, file.info().vocab_size, file.info().tokenizer_hash.substr(0, 8));
+  }
+  LanguageModel model(source.model());
+  model.load(source.weights());
+  return evaluate(model, file, options, progress);
+}
+
+}  // namespace ecp

@@ -1,0 +1,111 @@
+#include "ecp/model/cross_entropy.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "ecp/ops/rows.h"
+
+namespace ecp {
+namespace {
+
+constexpr std::int64_t chunk_elements = std::int64_t{1} << 21;  // of logits held at a time: 8 MB
+
+std::int64_t rows_at_a_time(std::int64_t vocab) { return std::max<std::int64_t>(1, chunk_elements / vocab); }
+
+/// Logits [rows, V] in float32.
+at::Tensor logits_of(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias) {
+  at::Tensor logits = at::mm(hidden, weight.t()).to(at::kFloat);
+  if (bias.defined()) logits.add_(bias);
+  return logits;
+}
+
+/// losses[i] = −log softmax(logits[i])[targets[i]]; with `gradient`, logits become softmax − one-hot.
+void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, float* losses, bool gradient) {
+  const std::int64_t vocab = logits.size(1);
+  float* data = logits.mutable_data_ptr<float>();
+  const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
+  at::parallel_for(0, logits.size(0), 8, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* row = data + i * vocab;
+      const float of_target = row[target[i]];
+      const float largest = ops::row_max(row, vocab);
+      const float sum = ops::row_exp(row, vocab, largest);
+      losses[i] = largest + std::log(sum) - of_target;
+      if (!gradient) continue;
+      ops::row_scale(row, vocab, 1 / sum);
+      row[target[i]] -= 1;
+    }
+  });
+}
+
+at::Tensor operand(const at::Tensor& t, bool bfloat16) { return bfloat16 ? t.to(at::kBFloat16) : t; }
+
+class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
+ public:
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
+                            const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& targets,
+                            bool bfloat16, bool gradient) {
+    const std::int64_t rows = hidden.size(0), step = rows_at_a_time(weight.size(0));
+    const at::Tensor weight_operand = operand(weight, bfloat16);
+    at::Tensor grad_hidden, grad_weight, grad_bias;
+    if (gradient) {
+      grad_hidden = at::empty(hidden.sizes(), hidden.options());
+      grad_weight = at::zeros(weight.sizes(), weight.options());
+      if (bias.defined()) grad_bias = at::zeros(bias.sizes(), bias.options());
+    }
+    const at::Tensor losses = at::empty({rows}, hidden.options().dtype(at::kFloat));
+    for (std::int64_t first = 0; first < rows; first += step) {
+      const std::int64_t last = std::min(rows, first + step);
+      const at::Tensor chunk = operand(hidden.slice(0, first, last), bfloat16);
+      const at::Tensor logits = logits_of(chunk, weight_operand, bias);
+      softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, gradient);
+      if (!gradient) continue;
+      at::Tensor to = grad_hidden.slice(0, first, last);
+      if (bfloat16) {
+        to.copy_(at::mm(logits.to(at::kBFloat16), weight_operand));
+      } else {
+        at::mm_out(to, logits, weight);
+      }
+      grad_weight.addmm_(logits.t(), hidden.slice(0, first, last));
+      if (bias.defined()) grad_bias.add_(logits.sum(0));
+    }
+    if (gradient) context->save_for_backward({grad_hidden, grad_weight, grad_bias});
+    return losses.sum(at::kDouble).to(at::kFloat);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& grads) {
+    const auto saved = context->get_saved_variables();
+    const auto scaled = [&](const at::Tensor& t) { return t.defined() ? t * grads[0] : t; };
+    return {scaled(saved[0]), scaled(saved[1]), scaled(saved[2]), {}, {}, {}};
+  }
+};
+
+}  // namespace
+
+at::Tensor linear_cross_entropy(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
+                                const at::Tensor& bias_V, const at::Tensor& targets_R, bool bfloat16) {
+  const bool gradient =
+      at::GradMode::is_enabled() && (hidden_RD.requires_grad() || weight_VD.requires_grad());
+  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight_VD, bias_V, targets_R.contiguous(),
+                                   bfloat16, gradient);
+}
+
+at::Tensor linear_negative_log_likelihood(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
+                                          const at::Tensor& bias_V, const at::Tensor& targets_R,
+                                          bool bfloat16) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor weight = operand(weight_VD, bfloat16), targets = targets_R.contiguous();
+  const std::int64_t rows = hidden_RD.size(0), step = rows_at_a_time(weight.size(0));
+  at::Tensor losses = at::empty({rows}, hidden_RD.options().dtype(at::kFloat));
+  for (std::int64_t first = 0; first < rows; first += step) {
+    const std::int64_t last = std::min(rows, first + step);
+    const at::Tensor logits = logits_of(operand(hidden_RD.slice(0, first, last), bfloat16), weight, bias_V);
+    softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, false);
+  }
+  return losses;
+}
+
+}  // namespace ecp

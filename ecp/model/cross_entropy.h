@@ -1,0 +1,20 @@
+// The classifier and its loss together, in chunks of rows: logits never exist at full size, and their
+// gradients are made in the same pass.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace ecp {
+
+/// Σ over rows of −log softmax(hidden · weightᵀ + bias)[target]. hidden [R, d] float32, weight [V, d], bias
+/// [V] or undefined, targets int64 [R]. float32 scalar, summed in float64. `bfloat16`: operands of the matrix
+/// products.
+at::Tensor linear_cross_entropy(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
+                                const at::Tensor& bias_V, const at::Tensor& targets_R, bool bfloat16);
+
+/// Each row's −log softmax(...)[target], float32 [R], without gradients.
+at::Tensor linear_negative_log_likelihood(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
+                                          const at::Tensor& bias_V, const at::Tensor& targets_R,
+                                          bool bfloat16);
+
+}  // namespace ecp

@@ -1,0 +1,57 @@
+#include "ecp/train/initial_weights.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "ecp/base/error.h"
+#include "ecp/base/fields.h"
+#include "ecp/text/tokenizer.h"
+#include "ecp/weights/checkpoint.h"
+
+namespace ecp {
+namespace {
+
+constexpr std::array silent{"preset", "sequence", "dropout", "init"};
+constexpr std::array warned{"architecture", "block",      "lookback", "rotate_values",
+                            "rope",         "rope_theta", "norm_eps"};
+
+template <std::size_t size>
+bool among(const std::array<const char*, size>& names, std::string_view name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
+/// Fields that stand for a default ("0: as many as heads") with their meaning instead.
+ModelConfig resolved(ModelConfig config) {
+  config.kv_heads = config.key_heads();
+  config.ffn_dim = config.inner_dim();
+  return config;
+}
+
+}  // namespace
+
+std::vector<std::string> load_initial_weights(LanguageModel& model, const Path& path,
+                                              const std::string& tokenizer_hash) {
+  const Checkpoint checkpoint(path);
+  ModelConfig ours = resolved(model.config()), theirs = resolved(checkpoint.model());
+  const std::vector<Field> our_fields = FieldList(ours).fields, their_fields = FieldList(theirs).fields;
+  std::vector<std::string> warnings;
+  for (std::size_t i = 0; i < our_fields.size(); ++i) {
+    const std::string& name = our_fields[i].name;
+    const std::string here = to_toml(our_fields[i]), there = to_toml(their_fields[i]);
+    if (here == there || among(silent, name)) continue;
+    require(among(warned, name), "train.init '{}': model.{}: expected {} as in the checkpoint, got {}",
+            checkpoint.folder().string(), name, there, here);
+    warnings.push_back(fmt::format("train.init '{}': model.{} is {} in the checkpoint, {} here",
+                                   checkpoint.folder().string(), name, there, here));
+  }
+  if (checkpoint.has("tokenizer/tokenizer.json")) {
+    const auto tokenizer = load_tokenizer(checkpoint.folder() / "tokenizer");
+    require(tokenizer->hash() == tokenizer_hash, "train.init '{}': its tokenizer isn't the training data's",
+            checkpoint.folder().string());
+  }
+  model.load(checkpoint.weights());
+  return warnings;
+}
+
+}  // namespace ecp

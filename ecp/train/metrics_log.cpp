@@ -1,0 +1,34 @@
+#include "ecp/train/metrics_log.h"
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "ecp/base/error.h"
+
+namespace ecp {
+
+void MetricsLog::add(const nlohmann::ordered_json& line) const {
+  append_line(path_, line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+}
+
+void MetricsLog::rewind(std::int64_t step) const {
+  if (!std::filesystem::exists(path_)) return;
+  const std::string content = read_file(path_);
+  std::string kept;
+  std::int64_t number = 0;
+  for (std::size_t begin = 0; begin < content.size();) {
+    ++number;
+    const std::size_t end = content.find('\n', begin);
+    if (end == std::string::npos) break;  // cut off while it was written
+    const std::string_view line = std::string_view(content).substr(begin, end - begin);
+    begin = end + 1;
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    require(json.is_object() && json.contains("step") && json["step"].is_number_integer(),
+            "{}:{}: expected a JSON object with a whole number \"step\"", path_.string(), number);
+    if (json["step"].get<std::int64_t>() <= step) kept.append(line).push_back('\n');
+  }
+  if (kept != content) write_file(path_, kept);
+}
+
+}  // namespace ecp

@@ -1,0 +1,88 @@
+// Training a language model from a configuration into a run folder (docs/formats.md).
+//
+// One optimizer step takes `accumulation` micro-batches of `batch` windows; the summed loss is divided by the
+// trained tokens of the whole group before clipping. Dropout is keyed by seed, step and the sample's global
+// index, and windows are drawn by counter, so a checkpoint needs only numbers to go on bit for bit (same
+// build, instruction sets and number of threads; differences are warned about). At a step where several
+// things are due the order is: metrics line, evaluation, checkpoint, sample.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "ecp/base/files.h"
+#include "ecp/base/progress.h"
+#include "ecp/config/train_config.h"
+#include "ecp/eval/perplexity.h"
+
+namespace ecp {
+
+/// What a run is, told before the first step.
+struct RunFacts {
+  std::int64_t parameters = 0;
+  std::int64_t parameters_without_embeddings = 0;
+  std::int64_t tokens_per_step = 0;
+  std::uint64_t tokens_per_epoch = 0;
+  std::int64_t visible_entries = 0;       // attention entries per layer and head at n
+  std::int64_t visible_entries_full = 0;  // the same of full attention
+  std::string device;
+  std::string dtype;
+  int threads = 0;
+  std::optional<std::int64_t> resumed_from;  // step
+};
+
+/// After an optimizer step.
+struct StepReport {
+  std::int64_t step = 0;
+  double loss = 0;  // nats per token of this step
+  double lr = 0;
+  double grad_norm = 0;  // before clipping
+  std::uint64_t tokens = 0;
+  double tokens_per_second = 0;
+  double seconds = 0;       // of training so far, evaluation left out
+  double seconds_left = 0;  // of training, estimated
+  std::uint64_t peak_memory = 0;
+};
+
+struct SampleReport {
+  std::int64_t step = 0;
+  std::string prompt;
+  std::string text;  // what the model wrote after it
+};
+
+/// How a run reports itself; empty functions are silence.
+struct TrainObserver {
+  std::function<void(const RunFacts&)> started;
+  std::function<void(const StepReport&)> stepped;
+  ProgressFunction evaluating;
+  std::function<void(std::int64_t step, const Evaluation&, bool best)> evaluated;
+  std::function<void(std::int64_t step, const Path& checkpoint)> saved;
+  std::function<void(const SampleReport&)> sampled;
+  std::function<void(std::string_view)> warned;
+  /// Asked after each step; true ends the run early with a checkpoint to resume from.
+  std::function<bool()> stop;
+};
+
+struct TrainOutcome {
+  bool finished = false;  // false: stopped early
+  std::int64_t step = 0;
+  std::uint64_t tokens = 0;
+  double seconds = 0;
+  std::optional<std::int64_t> best_step;  // lowest validation loss
+  double best_loss = 0;
+};
+
+/// Starts a run. Fails if `run` exists (an empty folder may), before anything is written if configuration,
+/// data and model don't fit together, and with a clear message if the loss stops being finite.
+TrainOutcome train(const Config& config, const Path& run, const TrainObserver& observer = {});
+/// Goes on from the newest checkpoint of `run` (from the start, if there is none yet). `asked` may change the
+/// stored configuration only as train/same_run.h says.
+TrainOutcome resume(const Path& run, const std::optional<Config>& asked = {},
+                    const TrainObserver& observer = {});
+
+}  // namespace ecp
