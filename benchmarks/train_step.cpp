@@ -17,6 +17,7 @@
 #include "ecp/base/system.h"
 #include "ecp/config/config_file.h"
 #include "ecp/model/language_model.h"
+#include "ecp/train/optimizer.h"
 
 namespace {
 
@@ -46,18 +47,6 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
-struct AdamState {
-  std::vector<at::Tensor> parameters, means, squares, steps;
-  double decay;
-
-  void step(const ecp::TrainConfig& config) {
-    std::vector<at::Tensor> grads;
-    for (const at::Tensor& parameter : parameters) grads.push_back(parameter.grad());
-    at::_fused_adamw_(parameters, grads, means, squares, {}, steps, config.lr, config.beta1, config.beta2,
-                      decay, config.eps, false, false);
-  }
-};
-
 int run(const std::vector<std::string>& overrides) {
   const ecp::Config config = ecp::parse_config(defaults, "bench_train_step", overrides);
   at::set_num_threads(config.train.threads > 0 ? static_cast<int>(config.train.threads)
@@ -65,19 +54,14 @@ int run(const std::vector<std::string>& overrides) {
   ecp::LanguageModel model(config.model);
   model.initialize(1);
 
-  AdamState decayed{{}, {}, {}, {}, config.train.weight_decay}, plain{{}, {}, {}, {}, 0};
+  std::vector<ecp::AdamW::Entry> entries;
   std::vector<at::Tensor> trained;
   const auto named = model.named_parameters();
   for (const ecp::Parameter& parameter : model.table()) {
-    const at::Tensor& tensor = named[parameter.name];
-    if (parameter.name.find("kv_norm") != std::string::npos) continue;  // has no gradient
-    AdamState& state = parameter.decay ? decayed : plain;
-    state.parameters.push_back(tensor);
-    state.means.push_back(at::zeros_like(tensor));
-    state.squares.push_back(at::zeros_like(tensor));
-    state.steps.push_back(at::zeros({}, at::kFloat));
-    trained.push_back(tensor);
+    entries.push_back({parameter.name, named[parameter.name], parameter.decay});
+    trained.push_back(named[parameter.name]);
   }
+  ecp::AdamW optimizer(config.train, std::move(entries));
 
   ecp::ForwardContext context;
   context.training = true;
@@ -94,15 +78,12 @@ int run(const std::vector<std::string>& overrides) {
     for (int i = 0; i < steps; ++i) {
       const at::Tensor tokens =
           at::randint(config.model.vocab, {config.train.batch, config.model.sequence + 1}, at::kLong);
-      const at::Tensor loss = model.loss_sum(tokens, context) / tokens_per_step;
-      for (const at::Tensor& tensor : trained) tensor.mutable_grad().reset();
+      const at::Tensor loss = model.loss_sum(tokens, context);
+      optimizer.clear_gradients();
       loss.backward();
-      torch::nn::utils::clip_grad_norm_(trained, config.train.clip);
-      for (at::Tensor& count : decayed.steps) count.add_(1);
-      for (at::Tensor& count : plain.steps) count.add_(1);
-      decayed.step(config.train);
-      plain.step(config.train);
-      loss_value = loss.item<double>();
+      const double norm = ecp::gradient_norm(trained) / tokens_per_step;
+      optimizer.step(config.train.lr, ecp::clip_factor(norm, config.train.clip) / tokens_per_step);
+      loss_value = loss.item<double>() / tokens_per_step;
       ++context.step;
     }
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
