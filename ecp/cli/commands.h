@@ -9,6 +9,7 @@ namespace ecp::cli {
 // In `ecp`, without LibTorch.
 void add_config(CLI::App& app);
 void add_import(CLI::App& app);
+void add_generate(CLI::App& app);
 /// train, eval, score: handed to the `ecp-torch` executable.
 void add_torch_commands(CLI::App& app);
 
