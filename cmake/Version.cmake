@@ -6,3 +6,9 @@ if(NOT ecp_commit)
 endif()
 add_library(ecp_version INTERFACE)
 target_compile_definitions(ecp_version INTERFACE ECP_VERSION="${PROJECT_VERSION}" ECP_COMMIT="${ecp_commit}")
+
+# ecp_version_for(FILE...): the same for single files of a library, so that a new commit doesn't compile the rest anew.
+function(ecp_version_for)
+  set_source_files_properties(${ARGN} PROPERTIES
+    COMPILE_DEFINITIONS "ECP_VERSION=\"${PROJECT_VERSION}\";ECP_COMMIT=\"${ecp_commit}\"")
+endfunction()
