@@ -145,7 +145,7 @@ std::string charts(const RunLog& log) {
   return html.empty() ? "" : "<h2>Curves</h2>\n<div class=\"charts\">\n" + html + "</div>\n";
 }
 
-std::string evaluation_row(const NamedEvaluation& row, bool baseline) {
+std::string evaluation_row(const NamedEvaluation& row) {
   std::string html = fmt::format("<tr><td>{}</td>", escape_html(row.name));
   const auto cell = [&](const std::string& text) { html += "<td class=\"number\">" + text + "</td>"; };
   cell(decimal(row.figures.bits_per_byte, 3));
@@ -153,26 +153,15 @@ std::string evaluation_row(const NamedEvaluation& row, bool baseline) {
   cell(decimal(row.figures.perplexity_word, 1));
   cell(decimal(row.figures.loss, 4));
   cell(grouped(row.figures.tokens));
-  cell(baseline || std::isnan(row.figures.window)
+  cell(std::isnan(row.figures.window)
            ? "–"
            : fmt::format("{} / {}", grouped(row.figures.window), grouped(row.figures.context)));
   return html + "</tr>\n";
 }
 
 std::string evaluations(const Path& run) {
-  std::vector<Path> files;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(run / "evaluations", error)) {
-    const Path& path = entry.path();
-    if (path.extension() == ".json" && path.filename() != "baselines.json") files.push_back(path);
-  }
-  std::sort(files.begin(), files.end());
   std::string rows;
-  for (const Path& file : files) rows += evaluation_row(read_evaluation(file), false);
-  const Path baselines = run / "evaluations" / "baselines.json";
-  if (std::filesystem::exists(baselines)) {
-    for (const NamedEvaluation& row : read_baselines(baselines)) rows += evaluation_row(row, true);
-  }
+  for (const NamedEvaluation& row : read_evaluations(run)) rows += evaluation_row(row);
   if (rows.empty()) return "";
   return "<h2>Evaluations</h2>\n<div class=\"scroll\"><table>\n<tr><th></th><th class=\"number\">bits per "
          "byte</th>"

@@ -1,7 +1,9 @@
 #include "ecp/experiment/run_log.h"
 
+#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "ecp/base/error.h"
 
@@ -128,6 +130,23 @@ std::vector<NamedEvaluation> read_baselines(const Path& file) {
     const std::string where = fmt::format("{}: baseline {}", file.string(), all.size() + 1);
     require(entry.is_object(), "{}: expected a JSON object", where);
     all.push_back({text(entry, "name", where), figures(entry, where)});
+  }
+  return all;
+}
+
+std::vector<NamedEvaluation> read_evaluations(const Path& run) {
+  const Path folder = run / "evaluations", baselines = folder / "baselines.json";
+  std::vector<Path> files;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+    const Path& path = entry.path();
+    if (path.extension() == ".json" && path != baselines) files.push_back(path);
+  }
+  std::sort(files.begin(), files.end());
+  std::vector<NamedEvaluation> all;
+  for (const Path& file : files) all.push_back(read_evaluation(file));
+  if (std::filesystem::exists(baselines)) {
+    for (NamedEvaluation& baseline : read_baselines(baselines)) all.push_back(std::move(baseline));
   }
   return all;
 }

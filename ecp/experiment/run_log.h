@@ -61,6 +61,8 @@ struct NamedEvaluation {
 NamedEvaluation read_evaluation(const Path& file);
 /// {"baselines": [{"name": "bigram", "bits_per_byte": 1.99, ...}, ...]}
 std::vector<NamedEvaluation> read_baselines(const Path& file);
+/// All of a run's evaluations by name, then the baselines; empty if there are none.
+std::vector<NamedEvaluation> read_evaluations(const Path& run);
 
 /// A list of names and values to be shown, in sections.
 struct Facts {
