@@ -1,0 +1,186 @@
+// A run that was interrupted and goes on is the run that wasn't.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <stdexcept>
+
+#include "ecp/train/run_folder.h"
+#include "ecp/train/trainer.h"
+#include "ecp/train/training_state.h"
+#include "tests/train/training.h"
+
+namespace ecp {
+namespace {
+
+using test::error_of;
+using test::metrics;
+using test::Training;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+Training with_everything() {
+  Training training;
+  training.config.model.dropout = 0.15;
+  training.config.data.weights = {0.7, 0.3};
+  training.config.data.cross_documents = false;
+  training.config.train.accumulation = 2;
+  training.config.train.log_every = 3;
+  return training;
+}
+
+TrainObserver stopping_at(std::int64_t step) {
+  auto now = std::make_shared<std::int64_t>(0);
+  TrainObserver observer;
+  observer.stepped = [now](const StepReport& report) { *now = report.step; };
+  observer.stop = [now, step] { return *now == step; };
+  return observer;
+}
+
+/// All that a computation decides; what the clock and the machine decide is left out.
+void expect_same_run(const Path& a, const Path& b) {
+  for (const char* file : {"model.safetensors", "optimizer.safetensors", "config.json"}) {
+    EXPECT_EQ(read_file(a / "checkpoints/last" / file), read_file(b / "checkpoints/last" / file)) << file;
+  }
+  const auto state = [](const Path& run) {
+    auto json = nlohmann::json::parse(read_file(run / "checkpoints/last/state.json"));
+    json.erase("seconds");
+    json["since_line"].erase("seconds");
+    return json;
+  };
+  EXPECT_EQ(state(a), state(b));
+  for (const char* kind : {"train", "eval", "sample"}) {
+    auto first = metrics(a, kind), second = metrics(b, kind);
+    for (auto* lines : {&first, &second}) {
+      for (auto& line : *lines) {
+        for (const char* clock : {"seconds", "tokens_per_second", "peak_memory"}) line.erase(clock);
+      }
+    }
+    EXPECT_EQ(first, second) << kind;
+  }
+  EXPECT_EQ(RunFolder(a).steps(), RunFolder(b).steps());
+  EXPECT_EQ(std::filesystem::read_symlink(a / "checkpoints/best"),
+            std::filesystem::read_symlink(b / "checkpoints/best"));
+}
+
+TEST(Resume, IsBitExact) {
+  for (const char* dtype : {"float32", "bfloat16"}) {
+    Training training = with_everything();
+    training.config.train.dtype = dtype;
+    EXPECT_TRUE(train(training.config, training.run("whole")).finished);
+    const TrainOutcome first = train(training.config, training.run("parts"), stopping_at(5));
+    EXPECT_FALSE(first.finished);
+    EXPECT_EQ(first.step, 5);
+    const TrainOutcome second = resume(training.run("parts"));
+    EXPECT_TRUE(second.finished);
+    EXPECT_EQ(second.step, 12);
+    expect_same_run(training.run("whole"), training.run("parts"));
+  }
+}
+
+TEST(Resume, AtEveryStep) {
+  Training training = with_everything();
+  training.config.train.steps = 7;
+  training.config.train.keep = 10;
+  training.config.train.checkpoint_every = 1;
+  train(training.config, training.run("whole"));
+  for (std::int64_t step = 1; step < 7; ++step) {
+    const Path run = training.run(std::to_string(step));
+    train(training.config, run, stopping_at(step));
+    resume(run);
+    expect_same_run(training.run("whole"), run);
+  }
+}
+
+TEST(Resume, AfterACrashTakesTheNewestCheckpoint) {
+  Training training = with_everything();
+  training.config.train.log_every = 1;
+  train(training.config, training.run("whole"));
+  TrainObserver crash;
+  crash.stepped = [](const StepReport& report) {
+    if (report.step == 9) throw std::runtime_error("power cut");
+  };
+  EXPECT_THROW(train(training.config, training.run("parts"), crash), std::runtime_error);
+  // What a killed writer leaves behind.
+  std::filesystem::create_directory(training.checkpoint(".step-00000010.tmp-7", "parts"));
+  write_file(training.run("parts") / "metrics.jsonl",
+             read_file(training.run("parts") / "metrics.jsonl") + "{\"kind\": \"tra");
+  RunFacts facts;
+  TrainObserver observer;
+  observer.started = [&](const RunFacts& told) { facts = told; };
+  resume(training.run("parts"), {}, observer);
+  EXPECT_EQ(facts.resumed_from, 8) << "the evaluation of step 8 was the best so far";
+  expect_same_run(training.run("whole"), training.run("parts"));
+  EXPECT_FALSE(std::filesystem::exists(training.checkpoint(".step-00000010.tmp-7", "parts")));
+}
+
+TEST(Resume, WithoutACheckpointStartsFromTheBeginning) {
+  Training training = with_everything();
+  train(training.config, training.run("whole"));
+  TrainObserver crash;
+  crash.stepped = [](const StepReport& report) {
+    if (report.step == 3) throw std::runtime_error("power cut");
+  };
+  EXPECT_THROW(train(training.config, training.run("parts"), crash), std::runtime_error);
+  EXPECT_THAT(RunFolder(training.run("parts")).steps(), IsEmpty());
+  resume(training.run("parts"));
+  expect_same_run(training.run("whole"), training.run("parts"));
+}
+
+TEST(Resume, OfAFinishedRunDoesNothingUntilItIsExtended) {
+  Training training = with_everything();
+  train(training.config, training.run());
+  const std::string weights = read_file(training.checkpoint("last/model.safetensors"));
+  EXPECT_EQ(resume(training.run()).step, 12);
+  EXPECT_EQ(read_file(training.checkpoint("last/model.safetensors")), weights);
+  Config longer = training.config;
+  longer.train.steps = 15;
+  EXPECT_EQ(resume(training.run(), longer).step, 15);
+  EXPECT_EQ(read_config(training.run() / "config.toml").train.steps, 15);
+  const auto facts = nlohmann::json::parse(read_file(training.run() / "run.json"));
+  ASSERT_EQ(facts["starts"].size(), 3U);
+  EXPECT_EQ(facts["starts"][2]["step"], 12);
+  longer.train.lr = 1;
+  EXPECT_THAT(error_of([&] { resume(training.run(), longer); }), HasSubstr("train.lr: expected 0.01"));
+}
+
+TEST(Resume, WarnsAboutAnotherNumberOfThreads) {
+  Training training = with_everything();
+  train(training.config, training.run(), stopping_at(2));
+  Config other = training.config;
+  other.train.threads = 1;
+  std::vector<std::string> warnings;
+  TrainObserver observer;
+  observer.warned = [&](std::string_view text) { warnings.emplace_back(text); };
+  resume(training.run(), other, observer);
+  EXPECT_THAT(warnings, ElementsAre(HasSubstr("threads: 2 before, 1 now")));
+}
+
+TEST(Resume, RefusesDamageAndChangedData) {
+  Training training = with_everything();
+  EXPECT_THAT(error_of([&] { resume(training.run()); }),
+              HasSubstr("no such folder, there is nothing to resume"));
+  train(training.config, training.run(), stopping_at(5));
+  EXPECT_THAT(error_of([&] { train(training.config, training.run()); }),
+              HasSubstr("continue it with --resume"));
+
+  const Path optimizer = training.checkpoint("step-00000005/optimizer.safetensors");
+  const std::string content = read_file(optimizer);
+  write_file(optimizer, content.substr(0, content.size() / 2));
+  EXPECT_THAT(error_of([&] { resume(training.run()); }), HasSubstr("optimizer.safetensors: expected"));
+  std::string flipped = content;
+  flipped[flipped.size() - 9] = static_cast<char>(flipped[flipped.size() - 9] ^ 1);
+  write_file(optimizer, flipped);
+  EXPECT_THAT(error_of([&] { resume(training.run()); }), HasSubstr("optimizer.safetensors is damaged"));
+  std::filesystem::remove(optimizer);
+  EXPECT_THAT(error_of([&] { resume(training.run()); }), HasSubstr("optimizer.safetensors is missing"));
+  write_file(optimizer, content);
+
+  test::write_tokens(training.folder / "two.npy", {test::random_text(400, 99)});
+  EXPECT_THAT(error_of([&] { resume(training.run()); }),
+              HasSubstr("its content has changed since the checkpoint"));
+}
+
+}  // namespace
+}  // namespace ecp
