@@ -8,10 +8,12 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "ecp/base/error.h"
 #include "ecp/model/language_model.h"
+#include "ecp/text/utf8.h"
 
 namespace ecp {
 namespace {
@@ -21,7 +23,9 @@ namespace {
 class Text {
  public:
   Text(const TokenFile& data, std::uint64_t size, bool start)
-      : data_(data), size_(size), before_(start && data.info().end_of_text.has_value() ? 1 : 0) {}
+      : data_(data),
+        size_(size),
+        before_(start && data.info().separated && data.info().end_of_text ? 1 : 0) {}
 
   [[nodiscard]] std::uint64_t length() const { return size_ + before_; }
   [[nodiscard]] bool first_is_scored() const { return before_ == 1; }
@@ -76,12 +80,26 @@ Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows,
   return total;
 }
 
-/// Bytes that the first `size` tokens stand for.
-std::uint64_t bytes_of_prefix(const TokenFile& data, std::uint64_t size) {
-  const auto tokenizer = data.tokenizer();
+struct Counts {
+  std::uint64_t words = 0;
   std::uint64_t bytes = 0;
-  for (std::uint64_t i = 0; i < size; ++i) bytes += tokenizer->bytes_of(data[i]).size();
-  return bytes;
+};
+
+/// Words and bytes of the text that the first `size` tokens stand for. A word that is cut off counts.
+Counts count_prefix(const TokenFile& data, std::uint64_t size) {
+  const auto tokenizer = data.tokenizer();
+  const std::vector<std::uint64_t>& documents = data.info().documents;
+  WordCounter counter(data.info().corpus_format == "wikitext");
+  Counts counts;
+  auto next_document = documents.begin();
+  for (std::uint64_t i = 0; i < size; ++i) {
+    for (; next_document != documents.end() && *next_document == i; ++next_document) counter.end_document();
+    const std::string_view bytes = tokenizer->bytes_of(data[i]);
+    counter.add(bytes);
+    counts.bytes += bytes.size();
+  }
+  counts.words = counter.words();
+  return counts;
 }
 
 }  // namespace
@@ -116,13 +134,12 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
   result.window = options.window;
   result.context = context;
   result.protocol = options.protocol;
-  const bool whole = size == data.size();
-  result.bytes = whole ? data.info().bytes : bytes_of_prefix(data, size);
-  if (whole) result.words = data.info().words;
+  const Counts counts =
+      size == data.size() ? Counts{data.info().words, data.info().bytes} : count_prefix(data, size);
+  result.words = counts.words;
+  result.bytes = counts.bytes;
   const double text_loss = result.loss * static_cast<double>(size);
-  if (result.words.value_or(0) > 0) {
-    result.perplexity_word = std::exp(text_loss / static_cast<double>(*result.words));
-  }
+  if (result.words > 0) result.perplexity_word = std::exp(text_loss / static_cast<double>(result.words));
   if (result.bytes > 0)
     result.bits_per_byte = text_loss / (std::numbers::ln2 * static_cast<double>(result.bytes));
   return result;
@@ -153,7 +170,7 @@ nlohmann::ordered_json to_json(const Evaluation& evaluation) {
           {"perplexity_word", or_null(evaluation.perplexity_word)},
           {"bits_per_byte", or_null(evaluation.bits_per_byte)},
           {"tokens", evaluation.tokens},
-          {"words", or_null(evaluation.words)},
+          {"words", evaluation.words},
           {"bytes", evaluation.bytes},
           {"window", evaluation.window},
           {"context", evaluation.context},

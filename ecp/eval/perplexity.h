@@ -37,10 +37,10 @@ struct EvaluationOptions {
 struct Evaluation {
   double loss = 0;  // nats per token
   double perplexity_token = 0;
-  std::optional<double> perplexity_word;  // absent where words or bytes aren't known or are zero
-  std::optional<double> bits_per_byte;
+  std::optional<double> perplexity_word;  // absent for a text without words
+  std::optional<double> bits_per_byte;    // absent for an empty text
   std::uint64_t tokens = 0;
-  std::optional<std::uint64_t> words;
+  std::uint64_t words = 0;  // of a prefix: counted in its text; a word that is cut off counts
   std::uint64_t bytes = 0;
   std::int64_t window = 0;
   std::int64_t context = 0;

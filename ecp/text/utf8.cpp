@@ -75,8 +75,9 @@ Utf8Prefix utf8_prefix(std::string_view text) {
 
 std::size_t utf8_floor(std::string_view text, std::size_t position) {
   if (position >= text.size()) return text.size();
-  while (position > 0 && is_continuation(byte_at(text, position))) --position;
-  return position;
+  std::size_t floor = position;
+  while (floor > 0 && position - floor < 3 && is_continuation(byte_at(text, floor))) --floor;
+  return floor;
 }
 
 std::size_t next_segment(std::string_view text) {

@@ -15,7 +15,8 @@ struct Utf8Prefix {
 /// Well formed as Unicode defines it: no overlong forms, no surrogates, nothing beyond U+10FFFF.
 Utf8Prefix utf8_prefix(std::string_view text);
 inline bool is_utf8(std::string_view text) { return utf8_prefix(text).length == text.size(); }
-/// The largest position ≤ `position` that is not inside a character of the well-formed `text`.
+/// The largest position ≤ `position` that is not inside a character of the well-formed `text`; at most three
+/// bytes less in text that isn't.
 std::size_t utf8_floor(std::string_view text, std::size_t position);
 
 /// Text is encoded segment by segment: a line end is a segment; so is a run of spaces with the run of other

@@ -28,7 +28,7 @@ struct Options {
 constexpr const char* footer =
     R"(Each token is scored once with at least --context tokens before it: windows of --window tokens with stride
 window - context; the first window's rows have what there is. --context 0: disjoint windows, each counted whole.
-The tokenizer's end-of-text stands before the first token; without one, the first token counts as uniform.
+If documents end with an end-of-text token, one stands before the first token; otherwise that counts as uniform.
 --protocol authors: windows with stride window / 2, every row of each window counted (arXiv 2412.06106).
 
 Examples:
@@ -39,12 +39,11 @@ Examples:
 std::string number(const std::optional<double>& value) { return value ? fmt::format("{:.4f}", *value) : "-"; }
 
 std::string table(const Evaluation& result) {
-  const std::string words = result.words ? std::to_string(*result.words) : "-";
   return format_table(
       {{"loss", "ppl/token", "ppl/word", "bits/byte", "tokens", "words", "bytes", "window", "context"},
        {number(result.loss), number(result.perplexity_token), number(result.perplexity_word),
-        number(result.bits_per_byte), std::to_string(result.tokens), words, std::to_string(result.bytes),
-        std::to_string(result.window), std::to_string(result.context)}});
+        number(result.bits_per_byte), std::to_string(result.tokens), std::to_string(result.words),
+        std::to_string(result.bytes), std::to_string(result.window), std::to_string(result.context)}});
 }
 
 void write_output(const Path& path, const std::string& text) {

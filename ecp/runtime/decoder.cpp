@@ -1,0 +1,242 @@
+#include "ecp/runtime/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ecp/base/error.h"
+#include "ecp/kernels/activation.h"
+#include "ecp/kernels/attention.h"
+#include "ecp/kernels/matmul.h"
+#include "ecp/kernels/matvec.h"
+#include "ecp/kernels/norm.h"
+#include "ecp/kernels/rope.h"
+
+namespace ecp::runtime {
+namespace {
+
+constexpr std::int64_t chunk_rows = 256;
+constexpr std::int64_t attention_rows = 16;       // query rows of a part of attention
+constexpr std::int64_t worth_a_thread = 1 << 16;  // multiplications that outweigh waking another thread
+
+/// Calls work(begin, end) for runs of [0, rows), on several threads if `cost` a row makes it worth while.
+template <class Work>
+void each_run(ThreadPool& pool, std::int64_t rows, std::int64_t cost, std::int64_t multiple,
+              const Work& work) {
+  const std::int64_t parts = std::clamp<std::int64_t>(rows * cost / worth_a_thread, 1, pool.threads());
+  pool.run(parts, [&](std::int64_t part) {
+    const Share share = share_of(rows, parts, part, multiple);
+    if (share.begin < share.end) work(share.begin, share.end);
+  });
+}
+
+}  // namespace
+
+Decoder::Decoder(const Weights& weights, ThreadPool& pool)
+    : weights_(weights), config_(weights.config()), pool_(pool), layout_(config_) {
+  for (std::int64_t layer = 0; layer < config_.layers; ++layer) {
+    caches_.emplace_back(config_.key_heads(), config_.head_dim(), layout_.frame(), config_.shared_kv);
+  }
+  frequencies_ = kernels::rope_frequencies(config_.head_dim(), config_.rope_theta);
+  const std::int64_t table = 2 * config_.head_dim();
+  frame_table_ = FloatBuffer(table);
+  origin_tables_ = FloatBuffer(2 * table);
+  kernels::rope_table(frequencies_, layout_.frame(), frame_table_.data());
+}
+
+std::uint64_t Decoder::cache_bytes() const {
+  std::uint64_t sum = 0;
+  for (const KeyValueCache& cache : caches_) sum += cache.bytes();
+  return sum;
+}
+
+void Decoder::forward(std::span<const Token> tokens, Rows wanted, std::vector<float>& logits) {
+  for (const Token token : tokens) {
+    require(token < config_.vocab, "token: expected an id below the vocabulary's size {}, got {}",
+            config_.vocab, token);
+  }
+  const auto vocab = static_cast<std::size_t>(config_.vocab);
+  logits.resize(wanted == Rows::all ? tokens.size() * vocab : tokens.empty() ? 0 : vocab);
+  for (std::size_t done = 0; done < tokens.size();) {
+    const auto part = tokens.subspan(done, std::min<std::size_t>(chunk_rows, tokens.size() - done));
+    chunk(part);
+    const bool last = done + part.size() == tokens.size();
+    if (wanted == Rows::all || last) {
+      const std::int64_t rows = wanted == Rows::all ? count_ : 1;
+      float* out = logits.data() + (wanted == Rows::all ? done * vocab : 0);
+      normalize(weights_.norm, count_ - rows, rows, h_.data());
+      linear(weights_.classifier, h_.data(), config_.dim, rows, out, config_.vocab, false);
+    }
+    done += part.size();
+  }
+}
+
+void Decoder::chunk(std::span<const Token> tokens) {
+  count_ = static_cast<std::int64_t>(tokens.size());
+  const std::int64_t dim = config_.dim;
+  for (KeyValueCache& cache : caches_) cache.reserve(rows_ + count_);
+  for (FloatBuffer* buffer : {&x_, &h_, &mixed_, &far_mixed_}) buffer->grow(count_ * dim);
+  for (FloatBuffer* buffer : {&qkv_, &far_q_}) buffer->grow(count_ * weights_.layers.front().qkv.out);
+  inner_.grow(count_ * weights_.layers.front().up.out);
+  if (config_.rope != "none") {
+    const std::int64_t table = 2 * config_.head_dim();
+    row_tables_.grow(count_ * table);
+    for (std::int64_t i = 0; i < count_; ++i) {
+      kernels::rope_table(frequencies_, layout_.slot(rows_ + i), row_tables_.data() + i * table);
+    }
+  }
+  for (std::int64_t i = 0; i < count_; ++i) {
+    std::copy_n(weights_.embedding + tokens[static_cast<std::size_t>(i)] * dim, dim, x_.data() + i * dim);
+  }
+  for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer) {
+    attention_block(layer);
+    ffn_block(weights_.layers[layer]);
+  }
+  rows_ += count_;
+}
+
+void Decoder::attention_block(std::size_t layer) {
+  const LayerWeights& weights = weights_.layers[layer];
+  const std::int64_t dim = config_.dim;
+  normalize(weights.attention_norm, 0, count_, h_.data());
+  linear(weights.qkv, h_.data(), dim, count_, qkv_.data(), weights.qkv.out, false);
+  attend(weights, caches_[layer], config_.rotates(static_cast<std::int64_t>(layer)));
+  // Block 0 may have an output projection of its own.
+  const std::int64_t first =
+      weights.first_out.weight != nullptr ? std::clamp<std::int64_t>(config_.block - rows_, 0, count_) : 0;
+  if (first > 0) linear(weights.first_out, mixed_.data(), dim, first, x_.data(), dim, true);
+  if (first < count_) {
+    linear(weights.out, mixed_.data() + first * dim, dim, count_ - first, x_.data() + first * dim, dim, true);
+  }
+}
+
+void Decoder::attend(const LayerWeights& weights, KeyValueCache& cache, bool rotates) {
+  const std::int64_t heads = config_.heads, key_heads = config_.key_heads(), width = config_.head_dim();
+  const std::int64_t stride = weights.qkv.out;
+  each_run(pool_, count_, stride * 8, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* q = qkv_.data() + i * stride;
+      float* k = q + config_.dim;
+      if (weights.q_norm != nullptr) {
+        const auto eps = static_cast<float>(config_.norm_eps);
+        kernels::rms_norm({q, q, weights.q_norm, nullptr, heads, width, width, width, eps});
+        kernels::rms_norm({k, k, weights.k_norm, nullptr, key_heads, width, width, width, eps});
+      }
+      const float* table = row_tables_.data() + i * 2 * width;
+      if (rotates) kernels::rope({q, q, table, heads + key_heads, width, width, width, false});
+    }
+  });
+  // A piece's keys may take the slots of keys that only earlier pieces see.
+  for (std::int64_t row = rows_; row < rows_ + count_;) {
+    const Piece piece = layout_.piece(row, rows_ + count_);
+    for (; row < piece.end; ++row) {
+      const float* k = qkv_.data() + (row - rows_) * stride + config_.dim;
+      for (std::int64_t head = 0; head < key_heads; ++head) {
+        std::copy_n(k + head * width, width, cache.keys(head, layout_.slot(row)));
+        if (config_.shared_kv) continue;
+        std::copy_n(k + (key_heads + head) * width, width, cache.values(head, layout_.slot(row)));
+      }
+    }
+    attend_piece(cache, piece, rotates);
+    if (rotates && config_.rotate_values) turn_values(piece);
+  }
+}
+
+void Decoder::attend_piece(const KeyValueCache& cache, const Piece& piece, bool rotates) {
+  const std::int64_t width = config_.head_dim(), dim = config_.dim, stride = weights_.layers.front().qkv.out;
+  const std::int64_t rows = piece.end - piece.begin, first = piece.begin - rows_;
+  const std::int64_t group = config_.heads / config_.key_heads();
+  const bool far = piece.previous.keys > 0;
+  const bool apart = rotates && config_.rotate_values;  // the two frames' values are turned differently
+  const std::int64_t keys = piece.previous.keys + piece.current.keys;
+  const std::int64_t tiles = (rows + attention_rows - 1) / attention_rows;
+  const auto part = [&](std::int64_t head, std::int64_t tile) {
+    const std::int64_t begin = tile * attention_rows, end = std::min(rows, begin + attention_rows);
+    const std::int64_t column = head * width, key_head = head / group;
+    const float* q = qkv_.data() + (first + begin) * stride + column;
+    const float* far_q = q;
+    if (far && rotates) {
+      float* turned = far_q_.data() + (first + begin) * stride + column;
+      kernels::rope({q, turned, frame_table_.data(), end - begin, width, stride, stride, false});
+      far_q = turned;
+    }
+    float* out = mixed_.data() + (first + begin) * dim + column;
+    float* far_out = apart ? far_mixed_.data() + (first + begin) * dim + column : out;
+    const kernels::AttentionSpan spans[2] = {
+        {far_q, cache.keys(key_head, piece.previous.slot), cache.values(key_head, piece.previous.slot),
+         far_out, piece.previous.keys, false},
+        {q, cache.keys(key_head, piece.current.slot), cache.values(key_head, piece.current.slot), out,
+         piece.current.keys - (rows - end), far && !apart}};
+    thread_local FloatBuffer scratch;
+    scratch.grow(kernels::attention_scratch(keys));
+    const double scale = 1 / std::sqrt(static_cast<double>(width));
+    kernels::attention({far ? spans : spans + 1, far ? 2 : 1, end - begin, width, stride, width, dim,
+                        static_cast<float>(scale), scratch.data()});
+  };
+  each_run(pool_, config_.heads * tiles, rows / tiles * keys * width * 2, 1,
+           [&](std::int64_t begin, std::int64_t end) {
+             for (std::int64_t i = begin; i < end; ++i) part(i / tiles, i % tiles);
+           });
+}
+
+/// Values were mixed as they lie in their frames; turned by the frames' origins they are where they belong.
+void Decoder::turn_values(const Piece& piece) {
+  if (piece.origin == 0 && piece.previous.keys == 0) return;
+  const std::int64_t width = config_.head_dim(), dim = config_.dim;
+  float* current = origin_tables_.data();
+  float* previous = current + 2 * width;
+  kernels::rope_table(frequencies_, piece.origin, current);
+  kernels::rope_table(frequencies_, piece.origin - layout_.frame(), previous);
+  for (std::int64_t i = piece.begin - rows_; i < piece.end - rows_; ++i) {
+    float* out = mixed_.data() + i * dim;
+    kernels::rope({out, out, current, config_.heads, width, width, width, false});
+    if (piece.previous.keys == 0) continue;
+    kernels::rope({far_mixed_.data() + i * dim, out, previous, config_.heads, width, width, width, true});
+  }
+}
+
+void Decoder::ffn_block(const LayerWeights& weights) {
+  const std::int64_t dim = config_.dim, inner = weights.down.in, stride = weights.up.out;
+  normalize(weights.ffn_norm, 0, count_, h_.data());
+  linear(weights.up, h_.data(), dim, count_, inner_.data(), stride, false);
+  const bool gated = stride != inner;
+  each_run(pool_, count_, inner * 8, 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      float* row = inner_.data() + i * stride;
+      gated ? kernels::silu_times(row, row + inner, inner) : kernels::gelu(row, inner);
+    }
+  });
+  linear(weights.down, inner_.data() + (gated ? inner : 0), stride, count_, x_.data(), dim, true);
+}
+
+void Decoder::normalize(const NormWeights& norm, std::int64_t first, std::int64_t rows, float* out) {
+  const std::int64_t dim = config_.dim;
+  each_run(pool_, rows, dim * 4, 1, [&](std::int64_t begin, std::int64_t end) {
+    const kernels::Norm problem{x_.data() + (first + begin) * dim,
+                                out + begin * dim,
+                                norm.weight,
+                                norm.bias,
+                                end - begin,
+                                dim,
+                                dim,
+                                dim,
+                                static_cast<float>(config_.norm_eps)};
+    config_.norm == "layer" ? kernels::layer_norm(problem) : kernels::rms_norm(problem);
+  });
+}
+
+void Decoder::linear(const Linear& linear, const float* x, std::int64_t x_stride, std::int64_t rows, float* y,
+                     std::int64_t y_stride, bool accumulate) {
+  if (rows > 1) {
+    kernels::matmul(
+        {x, linear.weight, linear.bias, y, rows, linear.out, linear.in, x_stride, y_stride, accumulate},
+        pool_);
+    return;
+  }
+  each_run(pool_, linear.out, linear.in, 4, [&](std::int64_t begin, std::int64_t end) {
+    kernels::matvec({linear.weight + begin * linear.in,
+                     linear.bias != nullptr ? linear.bias + begin : nullptr, x, y + begin, end - begin,
+                     linear.in, accumulate});
+  });
+}
+
+}  // namespace ecp::runtime

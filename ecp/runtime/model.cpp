@@ -1,0 +1,50 @@
+#include "ecp/runtime/model.h"
+
+#include <map>
+
+#include "ecp/base/error.h"
+#include "ecp/runtime/weights.h"
+#include "ecp/weights/checkpoint.h"
+
+namespace ecp {
+
+Model::Model(std::unique_ptr<const runtime::Weights> weights, std::shared_ptr<const Tokenizer> tokenizer,
+             int threads)
+    : config_(weights->config()),
+      tokenizer_(std::move(tokenizer)),
+      weights_(std::move(weights)),
+      threads_(std::make_unique<ThreadPool>(threads)) {
+  require(tokenizer_ == nullptr || tokenizer_->vocab_size() <= config_.vocab,
+          "model: its vocabulary of {} tokens doesn't match the tokenizer's {}", config_.vocab,
+          tokenizer_ != nullptr ? tokenizer_->vocab_size() : 0);
+}
+
+Model::~Model() = default;
+
+std::shared_ptr<const Model> Model::load(const Path& path, int threads) {
+  const Checkpoint checkpoint(path);
+  std::shared_ptr<const Tokenizer> tokenizer;
+  if (checkpoint.has("tokenizer/tokenizer.json"))
+    tokenizer = load_tokenizer(checkpoint.folder() / "tokenizer");
+  const SafetensorsFile file = checkpoint.weights();
+  auto weights = std::make_unique<const runtime::Weights>(
+      checkpoint.model(), [&](const std::string& name) -> const TensorView& { return file.at(name); });
+  return std::shared_ptr<const Model>(new Model(std::move(weights), std::move(tokenizer), threads));
+}
+
+std::shared_ptr<const Model> Model::create(const ModelConfig& config, std::span<const NamedTensor> tensors,
+                                           std::shared_ptr<const Tokenizer> tokenizer, int threads) {
+  std::map<std::string, const TensorView*> by_name;
+  for (const NamedTensor& tensor : tensors) by_name[tensor.name] = &tensor.view;
+  auto weights =
+      std::make_unique<const runtime::Weights>(config, [&](const std::string& name) -> const TensorView& {
+        const auto found = by_name.find(name);
+        require(found != by_name.end(), "model: tensor '{}' is missing", name);
+        return *found->second;
+      });
+  return std::shared_ptr<const Model>(new Model(std::move(weights), std::move(tokenizer), threads));
+}
+
+Session Model::session(const Sampling& sampling) const { return {shared_from_this(), sampling}; }
+
+}  // namespace ecp

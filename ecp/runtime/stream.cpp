@@ -1,0 +1,66 @@
+#include "ecp/runtime/stream.h"
+
+#include <algorithm>
+
+#include "ecp/base/error.h"
+
+namespace ecp::runtime {
+namespace {
+
+constexpr std::int64_t first_rows = 1024;  // of a cache that may become large
+
+}  // namespace
+
+StreamLayout::StreamLayout(const ModelConfig& config)
+    : pattern_(config.pattern()), frame_(pattern_.halo() + 1) {
+  if (!config.rotate_values || config.rope == "none" || pattern_.kind() != PatternKind::ecp) return;
+  trained_ = std::max<std::int64_t>(1, config.sequence / config.block) * config.block;
+}
+
+std::int64_t StreamLayout::position(std::int64_t row) const {
+  if (!beyond_trained(row)) return row;
+  return trained_ - pattern_.block() + row % pattern_.block();
+}
+
+Piece StreamLayout::piece(std::int64_t row, std::int64_t end) const {
+  Piece piece{row, std::min(end, pattern_.tile_end(row)), {}, {}, 0};
+  const std::int64_t lo = pattern_.at(row).lo;
+  if (frame_ == 0) {
+    piece.current = {lo, piece.end - lo};
+    return piece;
+  }
+  const std::int64_t begin = row / frame_ * frame_;
+  piece.end = std::min(piece.end, begin + frame_);
+  const std::int64_t first = std::max(lo, begin);
+  if (lo < begin) piece.previous = {slot(lo), begin - lo};
+  piece.current = {first - begin, piece.end - first};
+  piece.origin = begin + position(row) - row;
+  return piece;
+}
+
+KeyValueCache::KeyValueCache(std::int64_t heads, std::int64_t head_dim, std::int64_t frame, bool shared)
+    : heads_(heads), head_dim_(head_dim), frame_(frame), shared_(shared) {}
+
+void KeyValueCache::reserve(std::int64_t rows) {
+  const std::int64_t needed = frame_ > 0 ? std::min(rows, frame_) : rows;
+  if (needed <= capacity_) return;
+  std::int64_t capacity = std::max({needed, 2 * capacity_, first_rows});
+  if (frame_ > 0) capacity = std::min(capacity, frame_);
+  std::int64_t count = 0;
+  require(!__builtin_mul_overflow(capacity, heads_ * head_dim_, &count), "cache: {} rows are too many",
+          capacity);
+  const auto grown = [&](const FloatBuffer& old) {
+    FloatBuffer buffer(count);
+    for (std::int64_t head = 0; head < heads_ && capacity_ > 0; ++head) {
+      std::copy_n(old.data() + head * capacity_ * head_dim_, capacity_ * head_dim_,
+                  buffer.data() + head * capacity * head_dim_);
+    }
+    return buffer;
+  };
+  FloatBuffer keys = grown(keys_);
+  if (!shared_) values_ = grown(values_);
+  keys_ = std::move(keys);
+  capacity_ = capacity;
+}
+
+}  // namespace ecp::runtime

@@ -1,0 +1,54 @@
+// A model's weights as the layer step wants them: float32, aligned, projections of the same input joined into
+// one.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ecp/config/model_config.h"
+#include "ecp/runtime/float_buffer.h"
+#include "ecp/weights/safetensors.h"
+
+namespace ecp::runtime {
+
+struct Linear {
+  const float* weight = nullptr;  // [out, in]
+  const float* bias = nullptr;    // [out], may be null
+  std::int64_t out = 0, in = 0;
+};
+
+struct NormWeights {
+  const float* weight = nullptr;
+  const float* bias = nullptr;
+};
+
+struct LayerWeights {
+  NormWeights attention_norm, ffn_norm;
+  Linear qkv;                     // q, k, v (or q, kv) below one another
+  const float* q_norm = nullptr;  // [d_h], null without norms on queries and keys
+  const float* k_norm = nullptr;
+  Linear out, first_out;  // first_out: block 0's, weight null without
+  Linear up;              // swiglu: gate, up below one another
+  Linear down;
+};
+
+class Weights {
+ public:
+  /// Finds each tensor by its name in config/parameters.h. Fails on a missing one or a wrong shape.
+  using Find = std::function<const TensorView&(const std::string& name)>;
+  Weights(const ModelConfig& config, const Find& find);
+
+  const float* embedding = nullptr;  // [V, d]
+  std::vector<LayerWeights> layers;
+  NormWeights norm;
+  Linear classifier;
+
+  [[nodiscard]] const ModelConfig& config() const { return config_; }
+
+ private:
+  ModelConfig config_;
+  FloatBuffer memory_;
+};
+
+}  // namespace ecp::runtime

@@ -1,0 +1,274 @@
+// What the cached, chunked runtime computes equals the model's whole forward pass.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <cmath>
+
+#include "ecp/base/error.h"
+#include "reference_model.h"
+
+namespace ecp {
+namespace {
+
+struct Case {
+  std::string name;
+  ModelConfig config;
+  std::int64_t tokens;
+};
+
+void PrintTo(const Case& c, std::ostream* out) { *out << c.name; }
+
+ModelConfig small(const std::string& architecture, const std::string& preset) {
+  ModelConfig config;
+  config.architecture = architecture;
+  config.preset = preset;
+  apply_preset(config);
+  config.vocab = 37;
+  config.dim = 24;
+  config.layers = 2;
+  config.heads = 4;
+  config.sequence = 20;
+  config.block = 5;
+  config.ffn_dim = 31;
+  return config;
+}
+
+/// Both architectures, both presets, and each choice turned the other way.
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const auto add = [&](const std::string& name, ModelConfig config, std::int64_t tokens, const auto& change) {
+    change(config);
+    config.validate();
+    all.push_back({name, config, tokens});
+  };
+  const auto same = [](ModelConfig&) {};
+  add("ecp_modern", small("ecp", "modern"), 43, same);
+  add("ecp_paper_within", small("ecp", "paper"), 20, same);
+  add("ecp_paper_beyond", small("ecp", "paper"), 61, same);
+  add("full_modern", small("full", "modern"), 43, same);
+  add("full_paper", small("full", "paper"), 33, same);
+  add("ecp_modern_grouped", small("ecp", "modern"), 38, [](ModelConfig& c) { c.kv_heads = 2; });
+  add("ecp_paper_grouped", small("ecp", "paper"), 38, [](ModelConfig& c) { c.kv_heads = 1; });
+  add("full_modern_grouped", small("full", "modern"), 23, [](ModelConfig& c) { c.kv_heads = 1; });
+  add("ecp_modern_lookback", small("ecp", "modern"), 64, [](ModelConfig& c) { c.lookback = 2; });
+  add("ecp_paper_lookback", small("ecp", "paper"), 64, [](ModelConfig& c) { c.lookback = 3; });
+  add("ecp_block_1", small("ecp", "modern"), 17, [](ModelConfig& c) { c.block = 1, c.lookback = 4; });
+  add("ecp_block_longer_than_all", small("ecp", "modern"), 29, [](ModelConfig& c) { c.block = 64; });
+  add("ecp_paper_odd_length", small("ecp", "paper"), 47, [](ModelConfig& c) { c.sequence = 18; });
+  add("ecp_paper_short_length", small("ecp", "paper"), 31, [](ModelConfig& c) { c.sequence = 3; });
+  add("ecp_paper_all_layers", small("ecp", "paper"), 47, [](ModelConfig& c) { c.rope = "all"; });
+  add("ecp_paper_no_rope", small("ecp", "paper"), 41, [](ModelConfig& c) { c.rope = "none"; });
+  add("ecp_modern_untied", small("ecp", "modern"), 27, [](ModelConfig& c) {
+    c.tie_embeddings = false;
+    c.classifier_bias = c.ffn_bias = c.output_bias = c.first_block_output = true;
+  });
+  add("ecp_modern_tied_bias", small("ecp", "modern"), 27, [](ModelConfig& c) { c.classifier_bias = true; });
+  add("ecp_modern_plain", small("ecp", "modern"), 27,
+      [](ModelConfig& c) { c.qk_norm = "none", c.norm = "layer", c.ffn = "gelu", c.rope_theta = 500; });
+  add("ecp_wide", small("ecp", "modern"), 70,
+      [](ModelConfig& c) { c.dim = 264, c.heads = 4, c.block = 33, c.layers = 1; });
+  return all;
+}
+
+std::shared_ptr<const Model> build(const ModelConfig& config, const RandomWeights& weights, int threads = 2) {
+  return Model::create(config, weights.tensors, nullptr, threads);
+}
+
+/// Feeds `tokens` in chunks; the sizes repeat.
+std::vector<float> run(const Model& model, const std::vector<Token>& tokens,
+                       const std::vector<std::size_t>& chunks) {
+  Session session = model.session();
+  std::vector<float> all;
+  std::size_t at = 0;
+  for (std::size_t i = 0; at < tokens.size(); ++i) {
+    const std::size_t count = std::min(chunks[i % chunks.size()], tokens.size() - at);
+    const auto part = session.forward(std::span(tokens).subspan(at, count));
+    all.insert(all.end(), part.begin(), part.end());
+    at += count;
+  }
+  EXPECT_EQ(session.position(), tokens.size());
+  return all;
+}
+
+double largest_difference(const std::vector<float>& got, const std::vector<Row>& expected) {
+  double largest = 0;
+  std::size_t at = 0;
+  for (const Row& row : expected) {
+    for (const double value : row) largest = std::max(largest, std::abs(value - got.at(at++)));
+  }
+  EXPECT_EQ(at, got.size());
+  return largest;
+}
+
+class Forward : public testing::TestWithParam<Case> {};
+INSTANTIATE_TEST_SUITE_P(Models, Forward, testing::ValuesIn(cases()),
+                         [](const auto& test) { return test.param.name; });
+
+TEST_P(Forward, EqualsTheWholeSequenceInDouble) {
+  const auto& [name, config, count] = GetParam();
+  const auto weights = random_weights(config, 1);
+  const auto tokens = random_tokens(count, config.vocab, 2);
+  const auto expected = ReferenceModel(config, *weights).logits(tokens);
+  const auto model = build(config, *weights);
+  for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{1}, {1000}, {7}, {3, 1, 1, 11}}) {
+    EXPECT_LT(largest_difference(run(*model, tokens, chunks), expected), 5e-5)
+        << "chunks of " << chunks.front();
+  }
+}
+
+TEST_P(Forward, NothingDependsOnLaterTokens) {
+  const auto& [name, config, count] = GetParam();
+  const auto weights = random_weights(config, 3);
+  auto tokens = random_tokens(count, config.vocab, 4);
+  const auto model = build(config, *weights);
+  const auto before = run(*model, tokens, {1000});
+  const std::int64_t changed = count / 2;
+  for (std::size_t i = static_cast<std::size_t>(changed); i < tokens.size(); ++i)
+    tokens[i] = (tokens[i] + 1) % 37;
+  const auto after = run(*model, tokens, {1000});
+  const std::ptrdiff_t same = changed * config.vocab;
+  EXPECT_TRUE(std::equal(before.begin(), before.begin() + same, after.begin()));
+  EXPECT_NE(before, after);
+}
+
+TEST(ForwardTest, ChunkSizesMakeNoDifference) {
+  const auto all = cases();
+  EXPECT_TRUE(rc::check("any chunks", [&] {
+    const Case& c = all[*rc::gen::inRange<std::size_t>(0, all.size())];
+    const auto chunks = *rc::gen::nonEmpty(
+        rc::gen::container<std::vector<std::size_t>>(rc::gen::inRange<std::size_t>(1, 40)));
+    const auto weights = random_weights(c.config, 5);
+    const auto tokens = random_tokens(2 * c.tokens, c.config.vocab, 6);
+    const auto model = build(c.config, *weights, 1);
+    const auto one = run(*model, tokens, {1}), other = run(*model, tokens, chunks);
+    for (std::size_t i = 0; i < one.size(); ++i) RC_ASSERT(std::abs(one[i] - other[i]) < 1e-4f);
+  }));
+}
+
+TEST(ForwardTest, ThreadsMakeNoDifferenceAtAll) {
+  ModelConfig config = small("ecp", "modern");
+  config.vocab = 3001;
+  config.dim = 192;
+  config.block = 40;
+  config.ffn_dim = 0;
+  const auto weights = random_weights(config, 7);
+  const auto tokens = random_tokens(300, config.vocab, 8);
+  std::vector<float> first;
+  for (const int threads : {1, 2, 3, 6}) {
+    const auto model = build(config, *weights, threads);
+    auto got = run(*model, tokens, {170, 1, 1, 64});
+    if (first.empty()) first = got;
+    EXPECT_EQ(got, first) << threads << " threads";
+  }
+}
+
+TEST(ForwardTest, FarOutInAStreamTheSameTokensGiveTheSameLogits) {
+  // After row 20,000 of a stream, at a block's start, the rows that can still be seen are those of the last
+  // L · w blocks: a fresh stream of these tokens alone must agree, positions and all.
+  for (const char* preset : {"modern", "paper"}) {
+    ModelConfig config = small("ecp", preset);
+    config.vocab = 61;
+    config.block = 16;
+    config.sequence = 32;
+    const auto weights = random_weights(config, 9);
+    const auto tokens = random_tokens(20100, config.vocab, 10);
+    const auto model = build(config, *weights);
+    Session session = model->session();
+    session.forward(std::span(tokens).first(1000));
+    const std::uint64_t bytes = session.cache_bytes();
+    EXPECT_GT(bytes, 0u);
+    const std::size_t far = 20000 / 16 * 16;
+    session.forward(std::span(tokens).subspan(1000, far - 1000));
+    const auto got = session.forward(std::span(tokens).subspan(far, 20));
+    EXPECT_EQ(session.cache_bytes(), bytes);
+    EXPECT_EQ(session.position(), far + 20);
+    // The reference sees a stream that begins four blocks earlier; its own first blocks stand in for block
+    // 0's special treatment and are not compared.
+    const std::size_t warm = std::string(preset) == "paper" ? 6 * 16 : 4 * 16;
+    const std::vector<Token> tail(tokens.begin() + static_cast<std::ptrdiff_t>(far - warm),
+                                  tokens.begin() + static_cast<std::ptrdiff_t>(far + 20));
+    const auto expected = ReferenceModel(config, *weights).logits(tail);
+    const std::vector<Row> last(expected.end() - 20, expected.end());
+    EXPECT_LT(largest_difference(got, last), 1e-4) << preset;
+    EXPECT_EQ(session.beyond_trained_length(), std::string(preset) == "paper");
+    if (std::string(preset) == "modern") {
+      // The training model counts positions from the window's start: the same logits.
+      const auto shifted = ReferenceModel(config, *weights).logits(tail, static_cast<std::int64_t>(far));
+      EXPECT_LT(largest_difference(got, {shifted.end() - 20, shifted.end()}), 1e-4);
+    }
+  }
+}
+
+TEST(ForwardTest, TwentyThousandTokensOneByOneAtConstantMemory) {
+  ModelConfig config = small("ecp", "modern");
+  config.layers = 1;
+  const auto weights = random_weights(config, 11);
+  const auto model = build(config, *weights, 1);
+  Session session = model->session({.temperature = 1, .seed = 5, .max_tokens = -1});
+  const Token start = 1;
+  session.prompt(std::span(&start, 1));
+  std::uint64_t bytes = 0;
+  for (int i = 1; i <= 20000; ++i) {
+    ASSERT_TRUE(session.next_token().has_value());
+    if (i == 100) bytes = session.cache_bytes();
+  }
+  EXPECT_EQ(session.cache_bytes(), bytes);
+  EXPECT_EQ(bytes, 2u * 10 * 24 * sizeof(float));  // keys and values, (w + 1) · b rows, one layer
+  EXPECT_EQ(session.generated(), 20000u);
+  EXPECT_EQ(session.position(), 20001u);
+}
+
+TEST(ForwardTest, SessionsOfOneModelAreIndependent) {
+  const ModelConfig config = small("ecp", "modern");
+  const auto weights = random_weights(config, 12);
+  const auto model = build(config, *weights);
+  const auto a = random_tokens(30, config.vocab, 13), b = random_tokens(30, config.vocab, 14);
+  const auto expected_a = run(*model, a, {1000}), expected_b = run(*model, b, {1000});
+  Session first = model->session(), second = model->session();
+  std::vector<float> got_a, got_b;
+  for (std::size_t i = 0; i < a.size(); i += 10) {
+    const auto part_a = first.forward(std::span(a).subspan(i, 10)),
+               part_b = second.forward(std::span(b).subspan(i, 10));
+    got_a.insert(got_a.end(), part_a.begin(), part_a.end());
+    got_b.insert(got_b.end(), part_b.begin(), part_b.end());
+  }
+  for (std::size_t i = 0; i < got_a.size(); ++i) {
+    ASSERT_NEAR(got_a[i], expected_a[i], 1e-4);
+    ASSERT_NEAR(got_b[i], expected_b[i], 1e-4);
+  }
+  std::vector<std::thread> threads;
+  std::vector<std::vector<float>> results(3);
+  for (auto& result : results) threads.emplace_back([&] { result = run(*model, a, {1000}); });
+  for (auto& thread : threads) thread.join();
+  for (const auto& result : results) EXPECT_EQ(result, expected_a);
+}
+
+TEST(ForwardTest, BadInputIsRefused) {
+  const ModelConfig config = small("ecp", "modern");
+  const auto weights = random_weights(config, 15);
+  const auto model = build(config, *weights);
+  Session session = model->session();
+  const std::vector<Token> unknown = {1, 37};
+  EXPECT_THROW(session.forward(unknown), Error);
+  EXPECT_EQ(session.position(), 0u);
+  EXPECT_TRUE(session.forward({}).empty());
+  EXPECT_THROW(session.prompt("text without a tokenizer"), Error);
+  EXPECT_THROW(session.next(), Error);
+
+  auto tensors = weights->tensors;
+  tensors[2].view.shape = {24, 23};
+  EXPECT_THAT([&] { Model::create(config, tensors, nullptr); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("expected shape [24, 24], got [24, 23]")));
+  tensors.pop_back();
+  tensors[2] = weights->tensors[2];
+  EXPECT_THAT([&] { Model::create(config, tensors, nullptr); },
+              testing::ThrowsMessage<Error>(testing::HasSubstr("tensor 'norm.weight' is missing")));
+  EXPECT_THROW(Model::create(config, weights->tensors, nullptr, -3), Error);
+  ModelConfig wrong = config;
+  wrong.heads = 5;
+  EXPECT_THROW(Model::create(wrong, weights->tensors, nullptr), Error);
+}
+
+}  // namespace
+}  // namespace ecp

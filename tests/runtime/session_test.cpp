@@ -1,0 +1,216 @@
+// Text in and out: prompts, ends, stops, seeds, documents.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ecp/base/error.h"
+#include "ecp/text/utf8.h"
+#include "reference_model.h"
+
+namespace ecp {
+namespace {
+
+/// Ids 0 … 255 are bytes, the last one ends a text, the one before it is a whole word.
+class TestTokenizer : public Tokenizer {
+ public:
+  std::string kind() const override { return "test"; }
+  std::int64_t vocab_size() const override { return 258; }
+  std::optional<Token> end_of_text() const override { return 257; }
+  void encode(std::string_view text, std::vector<Token>& ids) const override {
+    for (const char c : text) ids.push_back(static_cast<unsigned char>(c));
+  }
+  std::string_view bytes_of(Token token) const override {
+    require(token < 258, "token {}", token);
+    if (token == 257) return "";
+    if (token == 256) return "stopping";
+    return {bytes_.data() + token, 1};
+  }
+  std::string hash() const override { return "test"; }
+  void save(const Path&) const override {}
+
+ private:
+  static std::string all_bytes() {
+    std::string bytes;
+    for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
+    return bytes;
+  }
+  std::string bytes_ = all_bytes();
+};
+
+/// A model that repeats a cycle: token t is followed by next[t], surely. One layer that does nothing,
+/// embeddings and classifier that know the successor.
+std::shared_ptr<const Model> cycle_model(const std::vector<Token>& next, std::int64_t vocab,
+                                         std::shared_ptr<const Tokenizer> tokenizer, float certainty = 50) {
+  ModelConfig config;
+  apply_preset(config);
+  config.vocab = vocab;
+  config.dim = vocab % 2 == 0 ? vocab : vocab + 1;
+  config.layers = 1;
+  config.heads = 1;
+  config.block = 8;
+  config.ffn_dim = 2;
+  config.tie_embeddings = false;
+  auto weights = random_weights(config, 1);
+  for (auto& [name, values] : weights->values) {
+    const bool keep = name == "norm.weight";
+    std::fill(values.begin(), values.end(), keep ? 1.0f : 0.0f);
+  }
+  const auto dim = static_cast<std::size_t>(config.dim);
+  const auto norm = static_cast<float>(std::sqrt(static_cast<double>(dim)));
+  for (std::size_t token = 0; token < next.size(); ++token) {
+    weights->values["embedding.weight"][token * dim + token] = 1;
+    weights->values["classifier.weight"][next[token] * dim + token] = certainty / norm;
+  }
+  return Model::create(config, weights->tensors, std::move(tokenizer), 1);
+}
+
+/// Follows the bytes of `text` around; the token after its last byte is `last` (default: the first byte
+/// again).
+std::shared_ptr<const Model> saying(const std::string& text, std::optional<Token> last = std::nullopt) {
+  std::vector<Token> next(258, 257);
+  const auto byte = [&](std::size_t i) { return static_cast<Token>(static_cast<unsigned char>(text[i])); };
+  for (std::size_t i = 0; i + 1 < text.size(); ++i) next[byte(i)] = byte(i + 1);
+  next[byte(text.size() - 1)] = last.value_or(byte(0));
+  next[257] = byte(0);
+  next[256] = byte(0);
+  return cycle_model(next, 258, std::make_shared<TestTokenizer>());
+}
+
+std::string all_text(Session& session) {
+  std::string text;
+  while (const auto piece = session.next()) {
+    EXPECT_FALSE(piece->empty());
+    EXPECT_TRUE(is_utf8(*piece));
+    text += *piece;
+  }
+  EXPECT_FALSE(session.next().has_value());
+  return text;
+}
+
+TEST(SessionTest, GoesOnFromThePromptAsFarAsAllowed) {
+  const auto model = saying("abcd");
+  Session session = model->session({.max_tokens = 6});
+  session.prompt("xya");
+  EXPECT_EQ(all_text(session), "bcdabc");
+  EXPECT_EQ(session.generated(), 6u);
+  EXPECT_EQ(session.position(), 9u);
+  session.prompt("");  // six more
+  EXPECT_EQ(all_text(session), "dabcda");
+  session.prompt("c");
+  EXPECT_EQ(all_text(session), "dabcda");
+  EXPECT_EQ(session.generated(), 18u);
+}
+
+TEST(SessionTest, StartsADocumentWithoutAPrompt) {
+  const auto model = saying("abcd");
+  Session session = model->session({.max_tokens = 3});
+  EXPECT_EQ(all_text(session), "abc");
+  EXPECT_EQ(session.position(), 4u);  // after an end of text
+}
+
+TEST(SessionTest, EndOfTextEndsItUnlessIgnored) {
+  const auto model = saying("abcd", Token{257});
+  Session session = model->session();
+  session.prompt("b");
+  EXPECT_EQ(all_text(session), "cd");
+  Session endless = model->session({.max_tokens = 7, .ignore_end_of_text = true, .document_break = "|"});
+  endless.prompt("b");
+  EXPECT_EQ(all_text(endless), "cd|abcd");
+}
+
+TEST(SessionTest, CharactersComeWholeAndStopStringsNeverShow) {
+  const auto model = saying("a\xC3\xA9\xF0\x9F\x98\x80z");
+  Session session = model->session({.max_tokens = 8});
+  session.prompt("z");
+  std::vector<std::string> pieces;
+  while (const auto piece = session.next()) pieces.push_back(*piece);
+  EXPECT_THAT(pieces, testing::ElementsAre("a", "\xC3\xA9", "\xF0\x9F\x98\x80", "z"));
+
+  Session cut = model->session({.max_tokens = 5});  // in the midst of the last character
+  cut.prompt("z");
+  EXPECT_EQ(all_text(cut), "a\xC3\xA9\xEF\xBF\xBD");
+
+  Session stopped = model->session({.stop = {"never", "\xF0\x9F\x98\x80z"}, .max_tokens = 100});
+  stopped.prompt("z");
+  EXPECT_EQ(all_text(stopped), "a\xC3\xA9");
+}
+
+TEST(SessionTest, AStopStringInsideATokenCutsIt) {
+  const auto model = saying("ab", Token{256});
+  Session session = model->session({.stop = {"stop"}, .max_tokens = 100});
+  session.prompt("a");
+  EXPECT_EQ(all_text(session), "b");
+  Session later = model->session({.stop = {"pi"}, .max_tokens = 100});
+  later.prompt("a");
+  EXPECT_EQ(all_text(later), "bstop");
+}
+
+TEST(SessionTest, TheSeedDecides) {
+  // No certainty at all: every token is as probable as any other.
+  const auto model = cycle_model({}, 258, std::make_shared<TestTokenizer>());
+  const auto draw = [&](std::uint64_t seed) {
+    Session session =
+        model->session({.temperature = 1, .seed = seed, .max_tokens = 40, .ignore_end_of_text = true});
+    session.prompt("x");
+    std::vector<Token> tokens;
+    while (const auto token = session.next_token()) tokens.push_back(*token);
+    return tokens;
+  };
+  EXPECT_EQ(draw(1), draw(1));
+  EXPECT_NE(draw(1), draw(2));
+  EXPECT_EQ(draw(3).size(), 40u);
+}
+
+TEST(SessionTest, ThePenaltySeesTheWindowOnly) {
+  // Greedy with a strong penalty: a token returns only when it has left the window.
+  const auto model = saying("abcd");
+  Session session =
+      model->session({.temperature = 0, .repetition_penalty = 100, .repetition_window = 2, .max_tokens = 8});
+  session.prompt("d");
+  EXPECT_EQ(all_text(session), "abcdabcd");
+  const auto same = cycle_model(std::vector<Token>(258, Token{'q'}), 258, std::make_shared<TestTokenizer>());
+  Session without = same->session({.temperature = 0, .max_tokens = 4});
+  without.prompt("x");
+  EXPECT_EQ(all_text(without), "qqqq");
+}
+
+TEST(SessionTest, ATokenizerMayKnowFewerTokensThanTheModelButNotMore) {
+  const auto tokenizer = std::make_shared<TestTokenizer>();
+  EXPECT_THAT(
+      [&] { cycle_model({}, 257, tokenizer); },
+      testing::ThrowsMessage<Error>(testing::HasSubstr("257 tokens doesn't match the tokenizer's 258")));
+  const auto model = cycle_model({}, 400, tokenizer);
+  Session session = model->session({.temperature = 1, .max_tokens = 500, .ignore_end_of_text = true});
+  session.prompt("x");
+  while (const auto token = session.next_token()) EXPECT_LT(*token, 258u);
+}
+
+TEST(SessionTest, WithoutATokenizerTokensStillWork) {
+  std::vector<Token> next = {1, 2, 0};
+  const auto model = cycle_model(next, 4, nullptr);
+  Session session = model->session({.max_tokens = 4});
+  const std::vector<Token> prompt = {0};
+  session.prompt(prompt);
+  std::vector<Token> got;
+  while (const auto token = session.next_token()) got.push_back(*token);
+  EXPECT_EQ(got, (std::vector<Token>{1, 2, 0, 1}));
+  Session empty = model->session();
+  EXPECT_THROW(empty.next_token(), Error);
+}
+
+TEST(SessionTest, WeightsThatAreNotNumbersAreAnError) {
+  const auto model = cycle_model({0, 1}, 258, std::make_shared<TestTokenizer>(), std::nanf(""));
+  Session session = model->session();
+  session.prompt(std::string_view("\0\1", 2));
+  EXPECT_THAT([&] { session.next(); }, testing::ThrowsMessage<Error>(testing::HasSubstr("not usable")));
+}
+
+TEST(SessionTest, AbsurdSettingsAreRefused) {
+  const auto model = saying("abcd");
+  EXPECT_THROW(model->session({.temperature = -1}), Error);
+  EXPECT_THROW(model->session({.top_p = 2}), Error);
+}
+
+}  // namespace
+}  // namespace ecp
