@@ -10,6 +10,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/suggest.h"
+#include "ecp/base/version.h"
 
 namespace ecp::cli {
 namespace {
@@ -56,7 +57,7 @@ std::unique_ptr<CLI::App> make_app() {
   auto app = std::make_unique<CLI::App>(
       "Long-context language models of the Efficient Context Propagating Perceiver family.");
   app->name("ecp");
-  app->set_version_flag("--version", fmt::format("ecp {} ({})", ECP_VERSION, ECP_COMMIT));
+  app->set_version_flag("--version", fmt::format("ecp {} ({})", version(), commit()));
   app->require_subcommand(1);
   app->get_formatter()->column_width(34);
   return app;
