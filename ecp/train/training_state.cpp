@@ -52,7 +52,8 @@ class Members {
 
 Build Build::current(std::int64_t threads) {
   std::string sets = fmt::format("{}", fmt::join(cpu_features(), " "));
-  return {std::string(version()), std::string(commit()), sets + " (LibTorch " + at::get_cpu_capability() + ")", threads};
+  return {std::string(ecp::version()), std::string(ecp::commit()),
+          sets + " (LibTorch " + at::get_cpu_capability() + ")", threads};
 }
 
 std::vector<std::string> Build::differences(const Build& now) const {
