@@ -25,7 +25,7 @@ class Scripts(unittest.TestCase):
 
     def test_unknown_arguments_are_one_clear_line(self):
         for name, argument in (("setup", "--pyhton"), ("build", "relaese"), ("format", "--chek"),
-                               ("quickstart", "--fast"), ("bench", "--fast")):
+                               ("quickstart", "--fast")):
             result = self.run_script(name, argument)
             self.assertNotEqual(result.returncode, 0, name)
             self.assertEqual(result.stdout, "")
