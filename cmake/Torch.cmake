@@ -19,15 +19,20 @@ if(ecp_torch_version VERSION_LESS 2.11)
 endif()
 message(STATUS "LibTorch ${ecp_torch_version}: ${ECP_TORCH}")
 
-find_package(OpenMP REQUIRED)  # at::parallel_for is a header: without OpenMP it is serial
-add_library(torch_cpu INTERFACE)
+# at::parallel_for is a header: without OpenMP it is serial. The wheel has its own libgomp; link to that one.
+find_package(OpenMP REQUIRED)
+set(ecp_openmp OpenMP::OpenMP_CXX)
+if(EXISTS ${ECP_TORCH}/lib/libgomp.so.1)
+  set(ecp_openmp ${ECP_TORCH}/lib/libgomp.so.1)
+endif()
 # The wheel's include folder holds headers of another fmt, whose code it doesn't export: ours must be found first.
 get_target_property(ecp_fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/first)
 file(CREATE_LINK ${ecp_fmt_include}/fmt ${CMAKE_BINARY_DIR}/first/fmt SYMBOLIC)
-target_include_directories(torch_cpu SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/first ${ECP_TORCH}/include ${ECP_TORCH}/include/torch/csrc/api/include)
-target_link_libraries(torch_cpu INTERFACE ${ECP_TORCH}/lib/libtorch_cpu.so ${ECP_TORCH}/lib/libc10.so OpenMP::OpenMP_CXX)
+
+add_library(torch_cpu INTERFACE)
+target_compile_options(torch_cpu INTERFACE ${OpenMP_CXX_FLAGS})
+target_include_directories(torch_cpu SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/first ${ECP_TORCH}/include
+  ${ECP_TORCH}/include/torch/csrc/api/include)
+target_link_libraries(torch_cpu INTERFACE ${ECP_TORCH}/lib/libtorch_cpu.so ${ECP_TORCH}/lib/libc10.so ${ecp_openmp})
 target_link_options(torch_cpu INTERFACE -Wl,-rpath,${ECP_TORCH}/lib -Wl,--allow-shlib-undefined)
-# LibTorch's headers bring an fmt of their own, newer than the system's: what includes both uses that one, without a
-# library (fmt's versions live in namespaces of their own).
-target_compile_definitions(torch_cpu INTERFACE FMT_HEADER_ONLY)

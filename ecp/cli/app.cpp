@@ -10,6 +10,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/suggest.h"
+#include "ecp/base/version.h"
 
 namespace ecp::cli {
 namespace {
@@ -34,11 +35,13 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
     if (c == '\n') c = ' ';
   }
   std::string hint;
-  if (error.get_name() == "ExtrasError" || error.get_name() == "RequiredError") {
+  // This error's own name is that of the subcommand, so its type has to tell.
+  const bool unexpected = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
+  if (unexpected || error.get_name() == "RequiredError") {
     const std::vector<std::string> names = known_names(app);
     for (int i = 1; i < argc && hint.empty(); ++i) {
       const std::string argument(argv[i]);
-      if (message.find(argument) == std::string::npos && error.get_name() == "ExtrasError") continue;
+      if (message.find(argument) == std::string::npos && unexpected) continue;
       bool known = false;
       for (const std::string& name : names) known = known || name == argument;
       if (!known) hint = did_you_mean(argument, names);
@@ -54,7 +57,7 @@ std::unique_ptr<CLI::App> make_app() {
   auto app = std::make_unique<CLI::App>(
       "Long-context language models of the Efficient Context Propagating Perceiver family.");
   app->name("ecp");
-  app->set_version_flag("--version", fmt::format("ecp {} ({})", ECP_VERSION, ECP_COMMIT));
+  app->set_version_flag("--version", fmt::format("ecp {} ({})", version(), commit()));
   app->require_subcommand(1);
   app->get_formatter()->column_width(34);
   return app;

@@ -7,9 +7,12 @@
 namespace ecp::cli {
 
 // In `ecp`, without LibTorch.
-void add_config(CLI::App& app);
-void add_import(CLI::App& app);
+void add_tokenize(CLI::App& app);
+void add_ngram(CLI::App& app);
+void add_generate(CLI::App& app);
 void add_report(CLI::App& app);
+void add_import(CLI::App& app);
+void add_config(CLI::App& app);
 /// train, eval, score: handed to the `ecp-torch` executable.
 void add_torch_commands(CLI::App& app);
 

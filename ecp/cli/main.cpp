@@ -3,9 +3,12 @@
 
 int main(int argc, char** argv) {
   const auto app = ecp::cli::make_app();
-  ecp::cli::add_config(*app);
-  ecp::cli::add_import(*app);
+  ecp::cli::add_tokenize(*app);
+  ecp::cli::add_ngram(*app);
+  ecp::cli::add_generate(*app);
   ecp::cli::add_report(*app);
+  ecp::cli::add_import(*app);
+  ecp::cli::add_config(*app);
   ecp::cli::add_torch_commands(*app);
   return ecp::cli::run(*app, argc, argv);
 }

@@ -62,9 +62,7 @@ class EcpAttention : public Attention {
     const Rotation turns = make_rotation(
         at::arange(-lookback_ * block_, (last_position_ + 1) * block_, at::kLong), head_dim_, theta_);
     const auto rotate_block = [&](const at::Tensor& rows, std::int64_t position) {
-      const std::int64_t from = (position + lookback_) * block_;
-      return rotate(rows, {turns.cos.slice(0, from, from + rows.size(1)),
-                           turns.sin.slice(0, from, from + rows.size(1))});
+      return rotate(rows, turns.rows((position + lookback_) * block_, rows.size(1)));
     };
     std::vector<at::Tensor> heads;
     for (std::int64_t block = 0; block < blocks; ++block) {

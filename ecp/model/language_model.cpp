@@ -59,13 +59,28 @@ struct LanguageModel::Layers {
     }
   }
 
+  /// The turns of n rows, by position in the window or in their document.
+  const Rotation& rotation(const ModelConfig& config, std::int64_t n,
+                           const std::optional<at::Tensor>& document_start) {
+    const bool cached =
+        turns.cos.defined() && turns.cos.dim() == 2 && turns.cos.size(0) == n && !document_start;
+    if (config.rope == "none" || cached) return turns;
+    const at::NoGradGuard no_grad;
+    at::Tensor positions = at::arange(n, at::kLong);
+    if (document_start) positions = positions - document_start->to(at::kLong);
+    turns = make_rotation(positions, config.head_dim(), config.rope_theta);
+    return turns;
+  }
+
   at::Tensor embedding;
   std::vector<Layer> layers;
+  Rotation turns;  // of the last pass
   Norm norm;
   at::Tensor classifier, classifier_bias;
 };
 
-LanguageModel::LanguageModel(ModelConfig config) : config_(std::move(config)), table_(ecp::parameters(config_)) {
+LanguageModel::LanguageModel(ModelConfig config)
+    : config_(std::move(config)), table_(ecp::parameters(config_)) {
   config_.validate();
   Weights weights;
   for (const Parameter& parameter : table_) {
@@ -124,16 +139,12 @@ at::Tensor LanguageModel::hidden(const at::Tensor& tokens_BN, const ForwardConte
           "model: dropout needs the global index of each of {} samples, got {}", tokens_BN.size(0),
           context.samples.size());
 
-  at::Tensor positions = at::arange(tokens_BN.size(1), at::kLong);
-  if (context.document_start) positions = positions - context.document_start->to(at::kLong);
-  LayerContext layer_context{context, {}, dropout};
-  if (config_.rope != "none")
-    layer_context.rotation = make_rotation(positions, config_.head_dim(), config_.rope_theta);
-
+  const LayerContext layer_context{
+      context, layers_->rotation(config_, tokens_BN.size(1), context.document_start), dropout};
   at::Tensor x = at::embedding(layers_->embedding, tokens_BN);
   for (const Layers::Layer& layer : layers_->layers) {
-    x = x + layer.attention->forward(layer.attention_norm(x), layer_context);
-    x = x + layer.ffn(layer.ffn_norm(x), layer_context);
+    x = x + layer.attention->forward(layer.attention_norm(x, context.bfloat16), layer_context);
+    x = x + layer.ffn(layer.ffn_norm(x, context.bfloat16), layer_context);
   }
   return layers_->norm(x);
 }

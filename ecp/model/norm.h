@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <optional>
 #include <string>
 
 #include "ecp/config/model_config.h"
@@ -10,8 +11,10 @@
 
 namespace ecp {
 
-/// x · weight / √(mean x² + eps) over the last dimension; result in x's dtype, statistics in float32.
-at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+/// x · weight / √(mean x² + eps) over the last dimension, x and the result float32 or bfloat16 (default: x's
+/// dtype).
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
+                    std::optional<at::ScalarType> dtype = std::nullopt);
 
 class Norm {
  public:
@@ -19,8 +22,8 @@ class Norm {
   Norm(const Weights& weights, const std::string& name, const ModelConfig& config)
       : weight_(weights.at(name + ".weight")), bias_(weights.find(name + ".bias")), eps_(config.norm_eps) {}
 
-  /// Without a bias in the table: RMSNorm.
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& x) const;
+  /// LayerNorm where the table has a bias, else RMSNorm; in bfloat16 for what follows, or in x's dtype.
+  [[nodiscard]] at::Tensor operator()(const at::Tensor& x, bool bfloat16 = false) const;
 
  private:
   at::Tensor weight_, bias_;

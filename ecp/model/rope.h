@@ -8,10 +8,15 @@
 
 namespace ecp {
 
-/// Cosines and sines for the positions of a pass: [n, d_h/2] each, or [B, n, d_h/2] if positions differ by
-/// sample.
+/// For the positions of a pass, [n, d_h] each, or [B, n, d_h] if positions differ by sample: the cosine of
+/// each element's angle, and its sine with the sign it has in x · cos + swapped(x) · sin.
 struct Rotation {
   at::Tensor cos, sin;
+
+  /// Positions [first, first + count) of tables without a batch.
+  [[nodiscard]] Rotation rows(std::int64_t first, std::int64_t count) const {
+    return {cos.slice(0, first, first + count), sin.slice(0, first, first + count)};
+  }
 };
 
 /// positions: int64 [n] or [B, n]; negative ones turn backwards. Angles are computed in float64.

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ecp/kernels/targets.h"
 #include "ecp/ops/dropout.h"
 
 #undef HWY_TARGET_INCLUDE

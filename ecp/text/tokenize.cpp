@@ -164,8 +164,10 @@ TokenFileInfo tokenize_corpus(const std::vector<Path>& inputs, const Path& outpu
       continue;
     }
     write_batch(*encoders.take(), writer);
-    if (more || encoders.empty())
+    const bool last = !more && encoders.empty();
+    if (last || reader.bytes_read() < reader.bytes_total()) {
       report(options.progress, "tokenizing", reader.bytes_read(), reader.bytes_total());
+    }
   }
   writer.set_sources(reader.sources());
   return writer.commit();
@@ -179,8 +181,9 @@ std::shared_ptr<const Tokenizer> train_on_corpus(const std::vector<Path>& inputs
   return train_sentencepiece(training, [&](std::string& text) {
     const bool more = reader.next(piece);
     if (more) text = std::move(piece.text);
-    if (!more || reader.bytes_read() < reader.bytes_total())
+    if (!more || reader.bytes_read() < reader.bytes_total()) {
       report(progress, "reading", reader.bytes_read(), reader.bytes_total());
+    }
     return more;
   });
 }

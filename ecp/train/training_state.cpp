@@ -7,6 +7,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
+#include "ecp/base/version.h"
 
 namespace ecp {
 namespace {
@@ -51,7 +52,8 @@ class Members {
 
 Build Build::current(std::int64_t threads) {
   std::string sets = fmt::format("{}", fmt::join(cpu_features(), " "));
-  return {ECP_VERSION, ECP_COMMIT, sets + " (LibTorch " + at::get_cpu_capability() + ")", threads};
+  return {std::string(ecp::version()), std::string(ecp::commit()),
+          sets + " (LibTorch " + at::get_cpu_capability() + ")", threads};
 }
 
 std::vector<std::string> Build::differences(const Build& now) const {

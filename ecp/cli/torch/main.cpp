@@ -6,5 +6,6 @@ int main(int argc, char** argv) {
   const auto app = ecp::cli::make_app();
   ecp::cli::add_train(*app);
   ecp::cli::add_eval(*app);
+  ecp::cli::add_score(*app);
   return ecp::cli::run(*app, argc, argv);
 }

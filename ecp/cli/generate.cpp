@@ -1,0 +1,270 @@
+// ecp generate: text from a checkpoint, shown as it is made.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <iostream>
+#include <iterator>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "ecp/base/error.h"
+#include "ecp/base/files.h"
+#include "ecp/cli/commands.h"
+#include "ecp/cli/terminal.h"
+#include "ecp/runtime/model.h"
+
+namespace ecp::cli {
+namespace {
+
+struct Options {
+  std::string checkpoint, prompt, prompt_file, dash, stream;
+  std::vector<std::uint64_t> tokens;
+  Sampling sampling;
+  int threads = 0;
+  bool json = false, quiet = false;
+};
+
+std::atomic<bool> interrupted = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+/// The first Ctrl-C ends generation between two tokens; a second one ends the process. A reader that went
+/// away shows in the result of writing.
+void take_signals() {
+  struct sigaction action {};
+  action.sa_handler = [](int) { interrupted = true; };
+  action.sa_flags = SA_RESETHAND;
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+/// Writes and flushes. False if nobody reads any more, or on Ctrl-C; fails on everything else.
+bool show(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return true;
+  const int reason = errno;
+  if (reason == EPIPE || interrupted) return false;
+  fail("cannot write to standard output: {}", std::strerror(reason));
+}
+
+std::string read_standard_input() {
+  std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  require(!std::cin.bad(), "cannot read standard input");
+  return text;
+}
+
+std::string prompt_of(const Options& options) {
+  if (options.dash == "-" || options.prompt_file == "-") return read_standard_input();
+  return options.prompt_file.empty() ? options.prompt : read_file(options.prompt_file);
+}
+
+std::vector<Token> tokens_of(const Options& options, const ModelConfig& config) {
+  std::vector<Token> tokens;
+  for (const std::uint64_t token : options.tokens) {
+    require(token < static_cast<std::uint64_t>(config.vocab),
+            "--tokens: expected ids below the vocabulary's size {}, got {}", config.vocab, token);
+    tokens.push_back(static_cast<Token>(token));
+  }
+  return tokens;
+}
+
+class Run {
+ public:
+  explicit Run(const Options& options)
+      : options_(options),
+        model_(Model::load(options.checkpoint, options.threads)),
+        session_(model_->session(options.sampling)) {}
+
+  void operator()() {
+    by_token_ = !options_.tokens.empty() || model_->tokenizer() == nullptr;
+    require(!by_token_ || !options_.tokens.empty(),
+            "checkpoint '{}' has no tokenizer: expected a prompt as --tokens", options_.checkpoint);
+    const auto begin = Clock::now();
+    const std::string prompt = feed_prompt();
+    const auto start = Clock::now();
+    bool reader = options_.json || show(prompt);
+    char last = prompt.empty() ? '\n' : prompt.back();
+    std::string text;
+    while (reader && !interrupted) {
+      note_length();
+      const auto piece = next();
+      if (!piece) break;
+      last = piece->back();
+      if (options_.json) {
+        text += *piece;
+      } else {
+        reader = show(*piece);
+      }
+    }
+    const std::chrono::duration<double> prompt_time = start - begin, time = Clock::now() - start;
+    if (!reader) return;
+    if (options_.json) {
+      show(result(prompt, text, time.count()));
+    } else if (last != '\n') {
+      show("\n");
+    }
+    report(prompt_time.count(), time.count());
+    if (interrupted && options_.stream.empty()) throw CLI::RuntimeError(128 + SIGINT);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  /// Returns what the prompt looks like.
+  std::string feed_prompt() {
+    if (!by_token_) {
+      std::string prompt = prompt_of(options_);
+      session_.prompt(prompt);
+      return prompt;
+    }
+    const std::vector<Token> tokens = tokens_of(options_, model_->config());
+    session_.prompt(tokens);
+    return fmt::format("{}", fmt::join(tokens, " "));
+  }
+
+  std::optional<std::string> next() {
+    if (!by_token_) return session_.next();
+    const auto token = session_.next_token();
+    return token ? std::optional(fmt::format(" {}", *token)) : std::nullopt;
+  }
+
+  void note_length() {
+    if (noted_ || options_.quiet || !session_.beyond_trained_length()) return;
+    noted_ = true;
+    fmt::print(
+        stderr,
+        "{}ecp: note: beyond the trained length of {} tokens; positions are held at the last trained block\n",
+        ::isatty(STDERR_FILENO) == 1 ? "\n" : "", model_->config().sequence);
+  }
+
+  [[nodiscard]] double rate(double seconds) const {
+    return seconds > 0 ? static_cast<double>(session_.generated()) / seconds : 0;
+  }
+
+  [[nodiscard]] std::string result(const std::string& prompt, const std::string& text, double seconds) const {
+    const nlohmann::ordered_json json = {{"prompt", prompt},
+                                         {"text", text},
+                                         {"prompt_tokens", session_.position() - session_.generated()},
+                                         {"generated_tokens", session_.generated()},
+                                         {"seconds", seconds},
+                                         {"tokens_per_second", rate(seconds)}};
+    return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  }
+
+  void report(double prompt_seconds, double seconds) const {
+    if (options_.quiet) return;
+    fmt::print(stderr, "ecp: {} tokens after {} of prompt ({:.2f} s): {:.1f} tokens/s; cache {}\n",
+               session_.generated(), session_.position() - session_.generated(), prompt_seconds,
+               rate(seconds), format_bytes(session_.cache_bytes()));
+  }
+
+  const Options& options_;
+  std::shared_ptr<const Model> model_;
+  Session session_;
+  bool by_token_ = false, noted_ = false;
+};
+
+/// A whole number that fits the option's type; what strtoll makes of "-1" or of too many digits is not taken.
+template <class Number>
+CLI::Validator whole_number() {
+  return {[](const std::string& text) -> std::string {
+            Number value{};
+            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+            if (error == std::errc() && end == text.data() + text.size()) return "";
+            return fmt::format("expected a whole number{}, got '{}'",
+                               std::is_unsigned_v<Number> ? " from 0" : "", text);
+          },
+          ""};
+}
+
+void generate(Options& options) {
+  if (!options.dash.empty() && options.dash != "-")
+    throw CLI::ValidationError("unexpected argument", options.dash);
+  if (!options.stream.empty()) {
+    require(!options.json, "--json: expected no --stream forever with it");
+    options.sampling.max_tokens = -1;
+    options.sampling.ignore_end_of_text = true;
+  }
+  options.sampling.validate();
+  take_signals();
+  Run run(options);
+  run();
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  auto options = std::make_shared<Options>();
+  Sampling& sampling = options->sampling;
+  CLI::App* command = app.add_subcommand("generate", "Generate text from a checkpoint");
+  command->add_option("CHECKPOINT", options->checkpoint, "Checkpoint or run folder")->required();
+  auto* dash =
+      command->add_option("STDIN", options->dash, "-: read the prompt from standard input")->type_name("[-]");
+  auto* prompt = command->add_option("--prompt", options->prompt, "Text to go on from; none: a new document");
+  auto* file = command->add_option("--prompt-file", options->prompt_file, "Read the prompt from a file");
+  auto* tokens =
+      command->add_option("--tokens", options->tokens, "Prompt as token ids, e.g. 5,17; prints ids")
+          ->delimiter(',')
+          ->check(whole_number<std::uint64_t>())
+          ->allow_extra_args(false);
+  const std::vector<CLI::Option*> prompts = {dash, prompt, file, tokens};
+  for (CLI::Option* one : prompts) {
+    for (CLI::Option* other : prompts) {
+      if (one != other) one->excludes(other);
+    }
+  }
+  command->add_option("--max-tokens", sampling.max_tokens, "Tokens to generate; -1: until the text ends")
+      ->capture_default_str()
+      ->check(whole_number<std::int64_t>());
+  command->add_option("--temperature", sampling.temperature, "0: always the most probable token")
+      ->capture_default_str();
+  command->add_option("--top-k", sampling.top_k, "Only the K most probable tokens; 0: all")
+      ->capture_default_str()
+      ->check(whole_number<std::int64_t>());
+  command
+      ->add_option("--top-p", sampling.top_p,
+                   "Only the most probable tokens with this share together; 1: all")
+      ->capture_default_str();
+  command
+      ->add_option("--min-p", sampling.min_p,
+                   "Only tokens this probable relative to the most probable; 0: all")
+      ->capture_default_str();
+  command
+      ->add_option("--repetition-penalty", sampling.repetition_penalty,
+                   "Above 1: recent tokens become less probable")
+      ->capture_default_str();
+  command->add_option("--repetition-window", sampling.repetition_window, "How many tokens are recent")
+      ->capture_default_str()
+      ->check(whole_number<std::int64_t>());
+  command->add_option("--seed", sampling.seed, "The same seed gives the same text")
+      ->capture_default_str()
+      ->check(whole_number<std::uint64_t>());
+  command->add_option("--stop", sampling.stop, "End before this text; may be given several times")
+      ->allow_extra_args(false);
+  command->add_option("--stream", options->stream, "'forever': go on until Ctrl-C, past the ends of texts")
+      ->check(CLI::IsMember({"forever"}));
+  command->add_option("--threads", options->threads, "0: all available CPUs")
+      ->capture_default_str()
+      ->check(whole_number<int>());
+  command->add_flag("--json", options->json, "Print one JSON object at the end");
+  command->add_flag("--quiet", options->quiet, "No figures and notes on standard error");
+  command->footer(
+      "Examples:\n"
+      "  ecp generate runs/austen --prompt 'It is a truth' --max-tokens 200\n"
+      "  ecp generate runs/austen --prompt-file chapter.txt --temperature 0.7 --top-p 0.9 --seed 7\n"
+      "  echo 'Dear Jane,' | ecp generate runs/austen - --stop 'Yours'\n"
+      "  ecp generate runs/austen --stream forever");
+  command->callback([options] { generate(*options); });
+}
+
+}  // namespace ecp::cli

@@ -1,0 +1,234 @@
+"""ecp tokenize and ecp ngram from the command line: results, and one clear line for bad input."""
+
+import array
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+
+ECP = str(pathlib.Path(os.environ["ECP_BINARY_DIR"]) / "ecp")
+SANITIZED = os.environ.get("ECP_BINARY_DIR", "").rstrip("/").rsplit("/", 1)[-1] in ("asan", "tsan", "debug")
+
+WORDS = "the house was old and nobody had lived there since winter came over quiet hills near river".split()
+
+
+def some_text(sentences):
+    """Sentences whose words depend on the word before, so that a bigram model has something to learn."""
+    state, word, lines = 1, 0, []
+    for _ in range(sentences):
+        words = []
+        for _ in range(12):
+            state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+            word = (word * 3 + (state >> 60) % 3) % len(WORDS)
+            words.append(WORDS[word])
+        lines.append(" ".join(words).capitalize() + ".\n")
+    return "".join(lines)
+
+
+class CommandTest(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="ecp-tokenize-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    def ecp(self, *arguments):
+        return subprocess.run([ECP, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True, timeout=300)
+
+    def ecp_json(self, *arguments):
+        result = self.ecp(*arguments, "--json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def assert_fails(self, code, message, *arguments):
+        result = self.ecp(*arguments)
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.stdout, "")
+        lines = result.stderr.splitlines()
+        self.assertEqual(len(lines), 1, result.stderr)
+        self.assertTrue(lines[0].startswith("ecp: "), lines[0])
+        self.assertIn(message, lines[0])
+
+    def tokens(self, name):
+        raw = (self.folder / name).read_bytes()
+        return array.array("H", raw[128:])
+
+
+class Tokenize(CommandTest):
+    def test_bytes(self):
+        self.write("a.txt", "Größe\n")
+        result = self.ecp_json("tokenize", "a.txt", "--output", "data/a.npy", "--tokenizer", "bytes")
+        self.assertEqual(result["documents"], 1)
+        self.assertEqual(result["tokens"], 8)
+        self.assertEqual(result["words"], 1)
+        self.assertEqual(result["bytes"], 8)
+        self.assertEqual(self.tokens("data/a.npy").tolist(), list("Größe\n".encode()))
+        sidecar = json.loads((self.folder / "data/a.json").read_text())
+        self.assertEqual(sidecar["format"], "ecp-tokens")
+        self.assertEqual(sidecar["documents"], [0])
+        self.assertEqual(sidecar["sources"][0]["bytes"], 8)
+        self.assertEqual(sorted(p.name for p in (self.folder / "data").iterdir()), ["a.json", "a.npy", "a.tokenizer"])
+
+    def test_train_then_use_for_a_second_file(self):
+        for kind in ("bpe", "unigram"):
+            self.write("books/a.txt", some_text(400))
+            self.write("books/b.txt", some_text(200))
+            self.write("test.txt", some_text(40))
+            first = self.ecp_json("tokenize", "books", "--output", f"{kind}/train.npy", "--train-tokenizer", kind,
+                                  "--vocab-size", "320")
+            self.assertEqual(first["documents"], 2)
+            self.assertEqual(first["vocab_size"], 320)
+            self.assertGreater(first["bytes_per_token"], 1.5)
+            second = self.ecp_json("tokenize", "test.txt", "--output", f"{kind}/test.npy", "--tokenizer",
+                                   f"{kind}/train.tokenizer")
+            self.assertEqual(second["tokenizer_hash"], first["tokenizer_hash"])
+            again = self.ecp_json("tokenize", "books", "--output", f"{kind}/again.npy", "--tokenizer",
+                                  f"{kind}/train.tokenizer", "--threads", "3")
+            self.assertEqual(again["hash"], first["hash"])
+
+    def test_prints_a_table(self):
+        self.write("a.txt", "one two three\n")
+        result = self.ecp("tokenize", "a.txt", "--output", "a.npy", "--tokenizer", "bytes")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        lines = result.stdout.splitlines()
+        self.assertEqual(lines[0].split(), ["documents", "tokens", "words", "bytes", "bytes/token"])
+        self.assertEqual(lines[2].split(), ["a.npy", "1", "14", "3", "14", "1.000"])
+
+    def test_formats(self):
+        self.write("a.jsonl", '{"text": "one two"}\n{"text": "three"}\n')
+        result = self.ecp_json("tokenize", "a.jsonl", "--output", "a.npy", "--tokenizer", "bytes")
+        self.assertEqual((result["documents"], result["words"], result["bytes"]), (2, 3, 12))
+        self.write("b.tokens", " \n = A = \n \n x y \n")
+        result = self.ecp_json("tokenize", "b.tokens", "--output", "b.npy", "--tokenizer", "bytes")
+        self.assertEqual((result["format"], result["words"]), ("wikitext", 9))
+        self.write("c", b"\xff\xfe x")
+        result = self.ecp_json("tokenize", "c", "--output", "c.npy", "--tokenizer", "bytes", "--format", "bytes")
+        self.assertEqual((result["tokens"], result["words"]), (4, 2))
+
+    def test_bare_model_is_called_unverified(self):
+        self.write("a.txt", some_text(300))
+        self.ecp_json("tokenize", "a.txt", "--output", "a.npy", "--train-tokenizer", "bpe", "--vocab-size", "310")
+        result = self.ecp("tokenize", "a.txt", "--output", "b.npy", "--tokenizer", "a.tokenizer/tokenizer.model")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("could not be verified", result.stderr)
+        self.assertEqual(self.tokens("a.npy"), self.tokens("b.npy"))
+
+    def test_force_replaces(self):
+        self.write("a.txt", "one")
+        self.ecp_json("tokenize", "a.txt", "--output", "a.npy", "--tokenizer", "bytes")
+        self.write("a.txt", "other")
+        self.assertEqual(self.ecp_json("tokenize", "a.txt", "--output", "a.npy", "--tokenizer", "bytes", "--force")["tokens"], 5)
+
+    def test_help_is_quick(self):
+        for command in ("tokenize", "ngram"):
+            times = []
+            for _ in range(10):
+                start = time.perf_counter()
+                result = self.ecp(command, "--help")
+                times.append(time.perf_counter() - start)
+                self.assertEqual(result.returncode, 0)
+                self.assertIn("Example", result.stdout)
+            if not SANITIZED:
+                self.assertLess(min(times), 0.05)
+
+
+class TokenizeBadInput(CommandTest):
+    def tokenize(self, *arguments):
+        return ("tokenize", *arguments, "--output", "out.npy", "--tokenizer", "bytes")
+
+    def tearDown(self):
+        self.assertEqual([p.name for p in self.folder.iterdir() if "out" in p.name], [])
+
+    def test_inputs(self):
+        self.assert_fails(1, "'missing.txt': no such file or folder", *self.tokenize("missing.txt"))
+        self.write("empty.txt", "")
+        self.assert_fails(1, "'empty.txt': the file is empty", *self.tokenize("empty.txt"))
+        (self.folder / "bare").mkdir()
+        self.assert_fails(1, "'bare': no text files in it", *self.tokenize("bare"))
+        self.write("latin.txt", "caf\xe9".encode("latin-1"))
+        self.assert_fails(1, "'latin.txt': not UTF-8 at byte 3", *self.tokenize("latin.txt"))
+        self.write("a.jsonl", '{"text": "a"}\n{"body": "b"}\n')
+        self.assert_fails(1, "a.jsonl:2': expected a string \"text\"", *self.tokenize("a.jsonl"))
+        self.write("a.txt", "a")
+        self.assert_fails(1, "inputs of different formats", *self.tokenize("a.txt", "a.jsonl"))
+
+    def test_options(self):
+        self.write("a.txt", "some text")
+        self.assert_fails(2, "INPUT is required", "tokenize", "--output", "out.npy", "--tokenizer", "bytes")
+        self.assert_fails(2, "--output is required", "tokenize", "a.txt", "--tokenizer", "bytes")
+        self.assert_fails(1, "expected one of --tokenizer", "tokenize", "a.txt", "--output", "out.npy")
+        self.assert_fails(2, "--tokenizer", *self.tokenize("a.txt", "--train-tokenizer", "bpe"))
+        self.assert_fails(2, "--train-tokenizer", *self.tokenize("a.txt", "--vocab-size", "300"))
+        self.assert_fails(2, "--format", *self.tokenize("a.txt", "--format", "csv"))
+        self.assert_fails(2, "--threads", *self.tokenize("a.txt", "--threads", "-1"))
+        self.assert_fails(2, "did you mean '--output'", "tokenize", "a.txt", "--outptu", "out.npy", "--tokenizer", "bytes")
+        self.assert_fails(1, "expected a name that ends in .npy", "tokenize", "a.txt", "--output", "out.bin", "--tokenizer",
+                          "bytes")
+        self.assert_fails(1, "no such file or folder", "tokenize", "a.txt", "--output", "out.npy", "--tokenizer", "none")
+        self.assert_fails(1, "not a SentencePiece model", "tokenize", "a.txt", "--output", "out.npy", "--tokenizer", "a.txt")
+
+    def test_vocabulary_too_large_for_the_text(self):
+        self.write("a.txt", some_text(20))
+        result = self.ecp("tokenize", "a.txt", "--output", "out.npy", "--train-tokenizer", "bpe", "--vocab-size", "30000")
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("a vocabulary of 30000 is too large for this text: expected at most", result.stderr.splitlines()[-1])
+
+    def test_existing_output_is_kept(self):
+        self.write("a.txt", "one")
+        self.ecp_json("tokenize", "a.txt", "--output", "kept.npy", "--tokenizer", "bytes")
+        before = (self.folder / "kept.npy").read_bytes()
+        self.assert_fails(1, "exists already (--force replaces it)", "tokenize", "a.txt", "--output", "kept.npy", "--tokenizer",
+                          "bytes")
+        self.assertEqual((self.folder / "kept.npy").read_bytes(), before)
+
+    def test_damaged_tokenizer(self):
+        self.write("a.txt", some_text(300))
+        self.ecp_json("tokenize", "a.txt", "--output", "a.npy", "--train-tokenizer", "bpe", "--vocab-size", "310")
+        model = self.folder / "a.tokenizer/tokenizer.model"
+        content = bytearray(model.read_bytes())
+        content[len(content) // 2] ^= 1
+        model.write_bytes(content)
+        self.assert_fails(1, "damaged: expected the hash", "tokenize", "a.txt", "--output", "out.npy", "--tokenizer", "a.tokenizer")
+
+
+class Ngram(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.write("a.txt", some_text(400))
+        self.write("b.txt", some_text(450)[-2000:])
+        self.ecp_json("tokenize", "a.txt", "--output", "a.npy", "--train-tokenizer", "bpe", "--vocab-size", "320")
+        self.ecp_json("tokenize", "b.txt", "--output", "b.npy", "--tokenizer", "a.tokenizer")
+
+    def test_rows(self):
+        result = self.ecp_json("ngram", "--train", "a.npy", "--test", "b.npy")
+        unigram, bigram = result["models"]
+        self.assertEqual((unigram["model"], bigram["model"]), ("unigram", "bigram"))
+        self.assertEqual(unigram["bytes"], 2000)
+        self.assertLess(bigram["bits_per_byte"], unigram["bits_per_byte"])
+        table = self.ecp("ngram", "--train", "a.npy", "--test", "b.npy").stdout.splitlines()
+        self.assertEqual([line.split()[0] for line in table], ["model", table[1], "unigram", "bigram"])
+
+    def test_bad_input(self):
+        self.assert_fails(1, "'none.npy': no such file", "ngram", "--train", "a.npy", "--test", "none.npy")
+        self.assert_fails(2, "--test is required", "ngram", "--train", "a.npy")
+        content = (self.folder / "b.npy").read_bytes()
+        for size in (0, 50, 127, len(content) - 1):
+            self.write("b.npy", content[:size])
+            self.assert_fails(1, "b.npy'", "ngram", "--train", "a.npy", "--test", "b.npy")
+        self.write("b.npy", content)
+        (self.folder / "b.json").unlink()
+        self.assert_fails(1, "expected its sidecar", "ngram", "--train", "a.npy", "--test", "b.npy")
+        self.ecp_json("tokenize", "b.txt", "--output", "c.npy", "--tokenizer", "bytes")
+        self.assert_fails(1, "expected the tokenizer of the training files", "ngram", "--train", "a.npy", "--test", "c.npy")
+
+
+if __name__ == "__main__":
+    unittest.main()
