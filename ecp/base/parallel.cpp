@@ -1,6 +1,7 @@
 #include "ecp/base/parallel.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
@@ -35,14 +36,14 @@ ThreadPool::ThreadPool(int threads) {
   if (threads == 0) threads = std::min(cpus, 1024);
   // With more threads than CPUs a spinning thread would keep a working one from running.
   spins_ = threads <= cpus ? 2000 : 0;
-  for (int lane = 1; lane < threads; ++lane) {
+  for (int other = 1; other < threads; ++other) {
     Worker& worker = *workers_.emplace_back(std::make_unique<Worker>());
-    worker.thread = std::thread([this, lane, &worker] { serve(lane, worker); });
+    worker.thread = std::thread([this, &worker] { serve(worker); });
   }
 }
 
 ThreadPool::~ThreadPool() {
-  stop_ = true;
+  stop_.store(true, std::memory_order_relaxed);
   for (const auto& worker : workers_) {
     worker->ticket.fetch_add(1, std::memory_order_release);
     worker->ticket.notify_one();
@@ -50,51 +51,57 @@ ThreadPool::~ThreadPool() {
   for (const auto& worker : workers_) worker->thread.join();
 }
 
-void ThreadPool::run_lane(std::int64_t lane, std::exception_ptr& error) const {
-  try {
-    for (std::int64_t part = lane; part < parts_; part += lanes_) call_(context_, part);
-  } catch (...) {
-    error = std::current_exception();
+void ThreadPool::serve(Worker& worker) {
+  for (std::uint32_t seen = 0;;) {
+    wait_while_equal(worker.ticket, seen, spins_);
+    seen = worker.ticket.load(std::memory_order_acquire);
+    if (stop_.load(std::memory_order_relaxed)) return;
+    work();
   }
 }
 
-void ThreadPool::serve(std::int64_t lane, Worker& worker) {
-  for (std::uint32_t seen = 0;;) {
-    wait_while_equal(worker.ticket, seen, spins_);
-    ++seen;
-    if (stop_) return;
-    run_lane(lane, worker.error);
-    if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) running_.notify_one();
+/// Takes parts as long as there are any.
+void ThreadPool::work() {
+  for (std::uint64_t open = open_.load(std::memory_order_acquire); static_cast<std::uint32_t>(open) != 0;) {
+    const Call call = call_.load(std::memory_order_relaxed);
+    void* const context = context_.load(std::memory_order_relaxed);
+    if (!open_.compare_exchange_weak(open, open - 1, std::memory_order_acq_rel, std::memory_order_acquire))
+      continue;
+    const auto part = static_cast<std::int64_t>(static_cast<std::uint32_t>(open)) - 1;
+    try {
+      call(context, part);
+    } catch (...) {
+      const std::lock_guard lock(error_mutex_);
+      if (!error_ || part < error_part_) {
+        error_ = std::current_exception();
+        error_part_ = part;
+      }
+    }
+    if (unfinished_.fetch_sub(1, std::memory_order_acq_rel) == 1) unfinished_.notify_one();
+    --open;
   }
 }
 
 void ThreadPool::run_erased(std::int64_t parts, Call call, void* context) {
-  const std::int64_t lanes = std::min<std::int64_t>(parts, threads());
-  if (lanes <= 1 || busy_.exchange(true, std::memory_order_acquire)) {
+  if (parts <= 1 || workers_.empty() || busy_.exchange(true, std::memory_order_acquire)) {
     for (std::int64_t part = 0; part < parts; ++part) call(context, part);
     return;
   }
-  call_ = call;
-  context_ = context;
-  parts_ = parts;
-  lanes_ = lanes;
-  running_.store(lanes - 1, std::memory_order_relaxed);
-  for (std::int64_t lane = 1; lane < lanes; ++lane) {
-    Worker& worker = *workers_[static_cast<std::size_t>(lane - 1)];
-    worker.ticket.fetch_add(1, std::memory_order_release);
-    worker.ticket.notify_one();
+  call_.store(call, std::memory_order_relaxed);
+  context_.store(context, std::memory_order_relaxed);
+  unfinished_.store(static_cast<std::uint32_t>(parts), std::memory_order_relaxed);
+  const std::uint64_t job = (open_.load(std::memory_order_relaxed) >> 32) + 1;
+  open_.store(job << 32 | static_cast<std::uint64_t>(parts), std::memory_order_release);
+  const auto helpers = std::min<std::size_t>(workers_.size(), static_cast<std::size_t>(parts - 1));
+  for (std::size_t i = 0; i < helpers; ++i) {
+    workers_[i]->ticket.fetch_add(1, std::memory_order_release);
+    workers_[i]->ticket.notify_one();
   }
-  std::exception_ptr error;
-  run_lane(0, error);
-  for (std::int64_t left = running_.load(std::memory_order_acquire); left > 0;
-       left = running_.load(std::memory_order_acquire)) {
-    wait_while_equal(running_, left, spins_);
+  work();
+  for (std::uint32_t left; (left = unfinished_.load(std::memory_order_acquire)) > 0;) {
+    wait_while_equal(unfinished_, left, spins_);
   }
-  for (std::int64_t lane = 1; lane < lanes; ++lane) {
-    std::exception_ptr& other = workers_[static_cast<std::size_t>(lane - 1)]->error;
-    if (!error) error = other;
-    other = nullptr;
-  }
+  const std::exception_ptr error = std::exchange(error_, nullptr);
   busy_.store(false, std::memory_order_release);
   if (error) std::rethrow_exception(error);
 }

@@ -60,6 +60,7 @@ class CorpusReader {
 
   /// The format of all files; never `automatic`.
   [[nodiscard]] CorpusFormat format() const { return format_; }
+  [[nodiscard]] const std::vector<Path>& files() const { return files_; }
   [[nodiscard]] std::uint64_t bytes_total() const { return bytes_total_; }
   [[nodiscard]] std::uint64_t bytes_read() const;
   /// The files read to their ends so far.

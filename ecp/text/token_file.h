@@ -5,6 +5,10 @@
 // documents[i+1]). Where `separated`, the tokenizer's end-of-text token is the last token of every document;
 // bytes and WikiText, which has line ends of its own, do without.
 //
+//   {"format": "ecp-tokens", "version": 1, "corpus_format": "text", "tokens": 41, "words": 30, "bytes": 160,
+//    "hash": "...", "tokenizer": {"kind": "sentencepiece", "hash": "...", "vocab_size": 4096, "end_of_text":
+//    1}, "separated": true, "sources": [{"name": "emma.txt", "bytes": 160, "hash": "..."}], "documents": [0]}
+//
 // The sidecar holds size and hash of the tokens and is written last, after any older one was removed: a
 // writer that was killed leaves a .npy without a sidecar, which nothing opens, never one with a sidecar of
 // other tokens.

@@ -127,6 +127,17 @@ void write_batch(const Batch& batch, TokenFileWriter& writer) {
   }
 }
 
+/// With `overwrite`, the sidecar NAME.json could be one of the inputs.
+void check_inputs_are_kept(const std::vector<Path>& files, const Path& output) {
+  for (const Path& file : files) {
+    for (const Path& written : {output, sidecar_path(output)}) {
+      std::error_code missing;  // nothing to lose
+      const bool same = std::filesystem::equivalent(file, written, missing);
+      require(!same, "output '{}': it would replace the input '{}'", output.string(), file.string());
+    }
+  }
+}
+
 void report(const ProgressFunction& progress, std::string_view what, std::uint64_t done,
             std::uint64_t total) {
   if (progress) progress({what, done, total, "B"});
@@ -151,6 +162,7 @@ TokenFileInfo tokenize_corpus(const std::vector<Path>& inputs, const Path& outpu
   CorpusReader reader(inputs, options.format);
   if (tokenizer->kind() == "bytes") reader.allow_any_bytes();
   check_output(output, options.overwrite);
+  check_inputs_are_kept(reader.files(), output);
   TokenFileWriter writer(
       output, tokenizer,
       {.corpus_format = std::string(name_of(reader.format())), .separated = is_separated(reader.format())});

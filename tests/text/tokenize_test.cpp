@@ -122,6 +122,17 @@ TEST(TokenizeCorpus, ExistingOutputIsKept) {
               HasSubstr("ends in .npy"));
 }
 
+TEST(TokenizeCorpus, NeverReplacesAnInput) {
+  const TemporaryFolder folder;
+  const std::string line = "{\"text\": \"a\"}\n";
+  write_file(folder / "a.json", line);
+  const TokenizeOptions options{.format = CorpusFormat::jsonl, .overwrite = true};
+  EXPECT_THAT(
+      error_of([&] { tokenize_corpus({folder / "a.json"}, folder / "a.npy", byte_tokenizer(), options); }),
+      HasSubstr("it would replace the input"));
+  EXPECT_EQ(read_file(folder / "a.json"), line);
+}
+
 TEST(TrainOnCorpus, LearnsFromTheInputs) {
   const TemporaryFolder folder;
   write_file(folder / "a.txt", sample_text(20000));

@@ -71,6 +71,7 @@ class Screen {
   }
 
   void finish() { line_.finish(); }
+  [[nodiscard]] std::optional<std::int64_t> resumed_from() const { return resumed_from_; }
 
  private:
   void show(const RunFacts& facts, const ModelConfig& model, const TrainConfig& train) {
@@ -87,6 +88,7 @@ class Screen {
                             facts.tokens_per_step, train.accumulation, train.batch, n,
                             format_count(static_cast<double>(facts.tokens_per_epoch))));
     line_.print(fmt::format("device     {}, {}, {} threads", facts.device, facts.dtype, facts.threads));
+    resumed_from_ = facts.resumed_from;
     if (facts.resumed_from) line_.print(fmt::format("resumed    from step {}", *facts.resumed_from));
     of_steps_ = train.minutes > 0 ? "" : fmt::format("/{}", train.steps);
   }
@@ -95,7 +97,8 @@ class Screen {
     step_ = report.step;
     line_.update(fmt::format("step {}{}  loss {:.4f}  {} tokens/s  {} left  {} peak", report.step, of_steps_,
                              report.loss, format_count(report.tokens_per_second),
-                             format_seconds(report.seconds_left), format_bytes(report.peak_memory)));
+                             format_seconds(report.seconds_left), format_bytes(report.peak_memory)),
+                 report.seconds_left <= 0);
   }
 
   void show(std::int64_t step, const Evaluation& result, bool best) {
@@ -116,9 +119,16 @@ class Screen {
   std::string of_steps_;
   std::int64_t step_ = 0;
   bool header_shown_ = false;
+  std::optional<std::int64_t> resumed_from_;
 };
 
-void report(const TrainOutcome& outcome, const std::string& output) {
+void report(const TrainOutcome& outcome, std::optional<std::int64_t> resumed_from,
+            const std::string& output) {
+  if (resumed_from == outcome.step) {
+    fmt::print("the run is already at its end, step {}; more with --set train.steps=N\n{}\n", outcome.step,
+               output);
+    return;
+  }
   fmt::print("trained {} steps, {} tokens, in {}", outcome.step,
              format_count(static_cast<double>(outcome.tokens)), format_seconds(outcome.seconds));
   if (outcome.best_step)
@@ -141,7 +151,7 @@ void run(const Options& options) {
   const TrainOutcome outcome =
       options.resume ? resume(options.output, config, observer) : train(config, options.output, observer);
   screen.finish();
-  report(outcome, options.output);
+  report(outcome, screen.resumed_from(), options.output);
 }
 
 }  // namespace

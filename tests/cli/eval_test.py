@@ -1,0 +1,88 @@
+"""ecp eval from the command line."""
+
+import json
+import math
+import unittest
+
+from support import CONFIG, CommandTest, text
+
+
+class Eval(CommandTest):
+    def setUp(self):
+        super().setUp()
+        self.tokenize("train", text(60))
+        self.tokenize("validation", text(12, seed=2))
+        self.write("config.toml", CONFIG)
+        self.ecp("train", "config.toml", "--output", "run")
+
+    def figures(self, *arguments):
+        return json.loads(self.ecp("eval", "run", "--data", "validation.npy", "--json", *arguments).stdout)
+
+    def test_json_and_table(self):
+        result = self.figures("--output", "run/evaluations/validation.json")
+        self.assertEqual(list(result), ["checkpoint", "data", "loss", "perplexity_token", "perplexity_word",
+                                        "bits_per_byte", "tokens", "words", "bytes", "window", "context", "protocol"])
+        content = (self.folder / "validation.txt").read_bytes()
+        self.assertEqual(result["bytes"], len(content))
+        self.assertEqual(result["tokens"], len(content))
+        self.assertEqual(result["words"], len(content.split()))
+        self.assertEqual(result["window"], 32)
+        self.assertEqual(result["context"], 16)
+        self.assertEqual(result["protocol"], "standard")
+        total = result["loss"] * result["tokens"]
+        self.assertAlmostEqual(result["perplexity_token"], math.exp(result["loss"]))
+        self.assertAlmostEqual(math.log(result["perplexity_word"]), total / result["words"])
+        self.assertAlmostEqual(result["bits_per_byte"], total / math.log(2) / result["bytes"])
+        written = json.loads((self.folder / "run/evaluations/validation.json").read_text(encoding="utf-8"))
+        self.assertEqual(written, result)
+
+        table = self.ecp("eval", "run", "--data", "validation.npy").stdout
+        self.assertIn("bits/byte", table)
+        self.assertIn(f"{result['loss']:.4f}", table)
+        in_training = [json.loads(line) for line in (self.folder / "run/metrics.jsonl").read_text().splitlines()]
+        best = min(line["loss"] for line in in_training if line["kind"] == "eval")
+        self.assertAlmostEqual(result["loss"], best, places=6, msg="the run folder stands for its best checkpoint")
+
+    def test_options(self):
+        whole = self.figures()
+        self.assertAlmostEqual(whole["loss"], self.figures("--batch", "1")["loss"], places=5)
+        self.assertEqual(self.figures("--context", "31")["context"], 31)
+        self.assertEqual(self.figures("--window", "64")["window"], 64)
+        self.assertNotEqual(self.figures("--context", "0")["loss"], whole["loss"])
+        prefix = self.figures("--tokens", "101")
+        self.assertEqual((prefix["tokens"], prefix["bytes"]), (101, 101))
+        self.assertEqual(prefix["words"], len((self.folder / "validation.txt").read_bytes()[:101].split()))
+        authors = self.figures("--protocol", "authors")
+        count = (whole["tokens"] - 1 - 32) // 16 + 1
+        self.assertEqual(authors["tokens"], 32 * count)
+        self.assertAlmostEqual(self.figures("--dtype", "bfloat16")["loss"], whole["loss"], places=1)
+
+    def test_mistakes(self):
+        evaluate = ["eval", "run", "--data", "validation.npy"]
+        self.assertIn("no such folder", self.fails("eval", "nowhere", "--data", "validation.npy"))
+        self.assertIn("missing.npy", self.fails("eval", "run", "--data", "missing.npy"))
+        self.assertIn("context: expected 0 to 31", self.fails(*evaluate, "--context", "32"))
+        self.assertIn("--protocol", self.fails(*evaluate, "--protocol", "theirs", code=2))
+        self.assertIn("--data", self.fails("eval", "run", code=2))
+        self.assertIn("did you mean '--context'", self.fails(*evaluate, "--contex", "3", code=2))
+        self.write("novel.txt", text(400, seed=3))
+        self.ecp("tokenize", "novel.txt", "--output", "pieces.npy", "--train-tokenizer", "bpe", "--vocab-size", "300")
+        self.assertIn("aren't those of the checkpoint's tokenizer", self.fails("eval", "run", "--data", "pieces.npy"))
+
+    def test_damage(self):
+        weights = (self.folder / "run/checkpoints/best/model.safetensors").resolve()
+        content = weights.read_bytes()
+        weights.write_bytes(content[:-4])
+        self.assertIn(f"model.safetensors: expected {len(content)} bytes, got {len(content) - 4}",
+                      self.fails("eval", "run", "--data", "validation.npy"))
+        weights.unlink()
+        self.assertIn("model.safetensors is missing", self.fails("eval", "run", "--data", "validation.npy"))
+
+    def test_help(self):
+        done = self.ecp("eval", "--help")
+        self.assertIn("--protocol", done.stdout)
+        self.assertIn("Examples:", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
