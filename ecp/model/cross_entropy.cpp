@@ -45,8 +45,9 @@ at::Tensor operand(const at::Tensor& t, bool bfloat16) { return bfloat16 ? t.to(
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
-                            const at::Tensor& weight, const at::Tensor& bias, const at::Tensor& targets,
-                            bool bfloat16, bool gradient) {
+                            const at::Tensor& weight, const std::optional<at::Tensor>& bias_if_any,
+                            const at::Tensor& targets, bool bfloat16, bool gradient) {
+    const at::Tensor bias = bias_if_any.value_or(at::Tensor());
     const std::int64_t rows = hidden.size(0), step = rows_at_a_time(weight.size(0));
     const at::Tensor weight_operand = operand(weight, bfloat16);
     at::Tensor grad_hidden, grad_weight, grad_bias;
@@ -89,7 +90,8 @@ at::Tensor linear_cross_entropy(const at::Tensor& hidden_RD, const at::Tensor& w
                                 const at::Tensor& bias_V, const at::Tensor& targets_R, bool bfloat16) {
   const bool gradient =
       at::GradMode::is_enabled() && (hidden_RD.requires_grad() || weight_VD.requires_grad());
-  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight_VD, bias_V, targets_R.contiguous(),
+  const auto bias = bias_V.defined() ? std::optional(bias_V) : std::nullopt;  // apply takes no undefined tensor
+  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight_VD, bias, targets_R.contiguous(),
                                    bfloat16, gradient);
 }
 
