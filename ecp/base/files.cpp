@@ -137,8 +137,9 @@ void FileWriter::write(const void* bytes, std::size_t count) {
 }
 
 void FileWriter::write_at(std::uint64_t offset, std::string_view bytes) {
-  require(offset <= size_ && bytes.size() <= size_ - offset, "cannot write '{}': {} bytes at {} are beyond its {} bytes",
-          path_.string(), bytes.size(), offset, size_);
+  require(offset <= size_ && bytes.size() <= size_ - offset,
+          "cannot write '{}': {} bytes at {} are beyond its {} bytes", path_.string(), bytes.size(), offset,
+          size_);
   flush();
   while (!bytes.empty()) {
     const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
@@ -173,7 +174,8 @@ void FileWriter::commit() {
 }
 
 FolderWriter::FolderWriter(Path final_path)
-    : final_(final_path.has_filename() ? std::move(final_path) : final_path.parent_path()),  // "runs/a/" is runs/a
+    : final_(final_path.has_filename() ? std::move(final_path)
+                                       : final_path.parent_path()),  // "runs/a/" is runs/a
       temporary_(temporary_name(final_)) {
   std::error_code error;
   std::filesystem::remove_all(temporary_, error);  // left by a process of the same number that was killed

@@ -17,7 +17,8 @@ namespace ecp::cli {
 namespace {
 
 std::string evaluations_table(const std::vector<NamedEvaluation>& evaluations) {
-  std::vector<std::vector<std::string>> rows{{"evaluation", "bits/byte", "ppl/token", "ppl/word", "nats/token"}};
+  std::vector<std::vector<std::string>> rows{
+      {"evaluation", "bits/byte", "ppl/token", "ppl/word", "nats/token"}};
   const auto cell = [](double value, int digits) { return std::isnan(value) ? "-" : decimal(value, digits); };
   for (const auto& [name, figures] : evaluations) {
     rows.push_back({name, cell(figures.bits_per_byte, 3), cell(figures.perplexity_token, 2),

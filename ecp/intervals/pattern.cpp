@@ -32,6 +32,11 @@ Pattern Pattern::parse(std::string_view kind, std::span<const std::int64_t> para
 
 std::string_view Pattern::kind_name() const { return kind_ == PatternKind::full ? "full" : "ecp"; }
 
+std::vector<std::int64_t> Pattern::parameters() const {
+  if (kind_ == PatternKind::full) return {};
+  return {block_, lookback_};
+}
+
 Entries Pattern::entries(std::int64_t rows) const {
   if (kind_ == PatternKind::full) return {rows * (rows + 1) / 2, rows * rows};
   // A block of m rows sees the causal triangle of itself and up to w whole blocks before it.

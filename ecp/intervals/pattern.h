@@ -1,15 +1,16 @@
 // Which keys a query row sees: one contiguous interval [lo, hi) per row, in closed form.
 //
 // An attention architecture is a function from row to interval; kernels, complexity tables, cache sizes and
-// sequence parallelism follow from it. Nothing here allocates; a Pattern is a small value usable in kernels.
-// Rows are counted from the start of the stream. `rows` is the length of the whole sequence: a row's interval
-// never exceeds it.
+// sequence parallelism follow from it. Nothing that kernels call allocates; a Pattern is a small value usable
+// in kernels. Rows are counted from the start of the stream. `rows` is the length of the whole sequence: a
+// row's interval never exceeds it.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ecp {
 
@@ -42,6 +43,8 @@ class Pattern {
 
   [[nodiscard]] constexpr PatternKind kind() const { return kind_; }
   [[nodiscard]] std::string_view kind_name() const;
+  /// The integers of its spelling: `parse(kind_name(), parameters())` is this pattern again.
+  [[nodiscard]] std::vector<std::int64_t> parameters() const;
   [[nodiscard]] constexpr std::int64_t block() const { return block_; }
   [[nodiscard]] constexpr std::int64_t lookback() const { return lookback_; }
 

@@ -240,8 +240,7 @@ Two forward_autocast(const at::Tensor& q, const at::Tensor& k, const OptionalTen
 AttentionResult interval_attention(const at::Tensor& q_BNHD, const at::Tensor& k_BMHD,
                                    const std::optional<at::Tensor>& v_BMHD, const Pattern& pattern,
                                    const AttentionOptions& options) {
-  std::vector<std::int64_t> parameters;
-  if (pattern.kind() == PatternKind::ecp) parameters = {pattern.block(), pattern.lookback()};
+  const std::vector<std::int64_t> parameters = pattern.parameters();
   std::vector<std::int64_t> key;
   const DropoutKey& dropout = options.dropout;
   if (dropout.probability > 0) {

@@ -13,7 +13,7 @@ constexpr std::int64_t first_rows = 1024;  // of a cache that may become large
 
 StreamLayout::StreamLayout(const ModelConfig& config)
     : pattern_(config.pattern()), frame_(pattern_.halo() + 1) {
-  if (!config.rotate_values || config.rope == "none" || pattern_.kind() != PatternKind::ecp) return;
+  if (!config.rotate_values || config.rope == "none" || frame_ == 0) return;
   trained_ = std::max<std::int64_t>(1, config.sequence / config.block) * config.block;
 }
 

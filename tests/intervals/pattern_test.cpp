@@ -187,6 +187,12 @@ TEST(Pattern, SpellingsAreParsed) {
   EXPECT_NE(Pattern::ecp(4, 1), Pattern::ecp(4, 2));
 }
 
+TEST(Pattern, SpellingsAreWrittenAsTheyAreParsed) {
+  for (const auto& [pattern, name] : cases()) {
+    EXPECT_EQ(Pattern::parse(pattern.kind_name(), pattern.parameters()), pattern) << name;
+  }
+}
+
 TEST(Pattern, BadParametersSaySo) {
   const auto parse = [](std::string_view kind, std::vector<std::int64_t> parameters) {
     return error_of([&] { Pattern::parse(kind, parameters); });
