@@ -20,15 +20,15 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 
-Training with_everything() {
-  Training training;
-  training.config.model.dropout = 0.15;
-  training.config.data.weights = {0.7, 0.3};
-  training.config.data.cross_documents = false;
-  training.config.train.accumulation = 2;
-  training.config.train.log_every = 3;
-  return training;
-}
+struct TrainingWithEverything : Training {
+  TrainingWithEverything() {
+    config.model.dropout = 0.15;
+    config.data.weights = {0.7, 0.3};
+    config.data.cross_documents = false;
+    config.train.accumulation = 2;
+    config.train.log_every = 3;
+  }
+};
 
 TrainObserver stopping_at(std::int64_t step) {
   auto now = std::make_shared<std::int64_t>(0);
@@ -66,7 +66,7 @@ void expect_same_run(const Path& a, const Path& b) {
 
 TEST(Resume, IsBitExact) {
   for (const char* dtype : {"float32", "bfloat16"}) {
-    Training training = with_everything();
+    TrainingWithEverything training;
     training.config.train.dtype = dtype;
     EXPECT_TRUE(train(training.config, training.run("whole")).finished);
     const TrainOutcome first = train(training.config, training.run("parts"), stopping_at(5));
@@ -80,7 +80,7 @@ TEST(Resume, IsBitExact) {
 }
 
 TEST(Resume, AtEveryStep) {
-  Training training = with_everything();
+  TrainingWithEverything training;
   training.config.train.steps = 7;
   training.config.train.keep = 10;
   training.config.train.checkpoint_every = 1;
@@ -94,7 +94,7 @@ TEST(Resume, AtEveryStep) {
 }
 
 TEST(Resume, AfterACrashTakesTheNewestCheckpoint) {
-  Training training = with_everything();
+  TrainingWithEverything training;
   training.config.train.log_every = 1;
   train(training.config, training.run("whole"));
   TrainObserver crash;
@@ -116,7 +116,7 @@ TEST(Resume, AfterACrashTakesTheNewestCheckpoint) {
 }
 
 TEST(Resume, WithoutACheckpointStartsFromTheBeginning) {
-  Training training = with_everything();
+  TrainingWithEverything training;
   train(training.config, training.run("whole"));
   TrainObserver crash;
   crash.stepped = [](const StepReport& report) {
@@ -129,7 +129,7 @@ TEST(Resume, WithoutACheckpointStartsFromTheBeginning) {
 }
 
 TEST(Resume, OfAFinishedRunDoesNothingUntilItIsExtended) {
-  Training training = with_everything();
+  TrainingWithEverything training;
   train(training.config, training.run());
   const std::string weights = read_file(training.checkpoint("last/model.safetensors"));
   EXPECT_EQ(resume(training.run()).step, 12);
@@ -146,7 +146,7 @@ TEST(Resume, OfAFinishedRunDoesNothingUntilItIsExtended) {
 }
 
 TEST(Resume, WarnsAboutAnotherNumberOfThreads) {
-  Training training = with_everything();
+  TrainingWithEverything training;
   train(training.config, training.run(), stopping_at(2));
   Config other = training.config;
   other.train.threads = 1;
@@ -158,7 +158,7 @@ TEST(Resume, WarnsAboutAnotherNumberOfThreads) {
 }
 
 TEST(Resume, RefusesDamageAndChangedData) {
-  Training training = with_everything();
+  TrainingWithEverything training;
   EXPECT_THAT(error_of([&] { resume(training.run()); }),
               HasSubstr("no such folder, there is nothing to resume"));
   train(training.config, training.run(), stopping_at(5));

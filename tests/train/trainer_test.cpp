@@ -1,5 +1,6 @@
 // What training does: the run folder, its numbers, what it learns.
 #include "ecp/train/trainer.h"
+#include "ecp/config/parameters.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
