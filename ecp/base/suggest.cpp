@@ -28,7 +28,10 @@ std::string did_you_mean(std::string_view name, std::span<const std::string> can
   const std::string* best = nullptr;
   std::size_t best_distance = std::max<std::size_t>(2, name.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
-    const std::size_t distance = edit_distance(name, candidate);
+    // A name cut short or drawn out (train, training) is near whatever the number of letters.
+    const bool begins_alike = std::min(name.size(), candidate.size()) >= 3 &&
+                              (name.starts_with(candidate) || candidate.starts_with(name));
+    const std::size_t distance = begins_alike ? 1 : edit_distance(name, candidate);
     if (distance < best_distance) {
       best_distance = distance;
       best = &candidate;

@@ -64,7 +64,9 @@ TEST(AdamW, AgreesWithDoublePrecision) {
   for (std::size_t i = 0; i < 2; ++i) {
     const double error =
         (entries[i].parameter.detach().to(at::kDouble) - references[i].value).abs().max().item<double>();
-    EXPECT_LT(error, 2e-6) << i;
+    // Each step rounds the value once to float32: at most half a unit in the last place of the largest value.
+    const double largest = references[i].value.abs().max().item<double>();
+    EXPECT_LT(error, 40 * 0x1p-24 * largest) << i;
   }
 }
 
