@@ -90,7 +90,7 @@ class Trainer {
               folder_.checkpoint(steps.back()).string(), steps.back(), state_.step);
       data_.restore(state_.sources);
       for (const std::string& difference : state_.build.differences(now)) {
-        warn("resumed with another " + difference + ": results may differ in the last bits");
+        warn("resumed by another build, results may differ in the last bits: " + difference);
       }
       state_.build = now;
       link();

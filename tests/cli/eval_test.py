@@ -66,7 +66,7 @@ class Eval(CommandTest):
         self.assertIn("--data", self.fails("eval", "run", code=2))
         self.assertIn("did you mean '--context'", self.fails(*evaluate, "--contex", "3", code=2))
         self.write("novel.txt", text(400, seed=3))
-        self.ecp("tokenize", "novel.txt", "--output", "pieces.npy", "--train-tokenizer", "bpe", "--vocab-size", "300")
+        self.ecp("tokenize", "novel.txt", "--output", "pieces.npy", "--train-tokenizer", "bpe", "--vocab-size", "285")
         self.assertIn("aren't those of the checkpoint's tokenizer", self.fails("eval", "run", "--data", "pieces.npy"))
 
     def test_damage(self):

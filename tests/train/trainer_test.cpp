@@ -5,9 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <iterator>
 
+#include "ecp/config/parameters.h"
 #include "ecp/train/run_folder.h"
 #include "tests/train/training.h"
 
@@ -153,7 +157,7 @@ TEST(Trainer, LearnsARepeatingText) {
     TrainObserver observer;
     observer.stepped = [&](const StepReport& report) { loss = report.loss; };
     const TrainOutcome outcome = train(training.config, training.run(), observer);
-    EXPECT_LT(loss, 0.2) << dtype;  // a window's first rows have little to go by
+    EXPECT_LT(loss, 0.2) << dtype;  // each character says which one is next
     EXPECT_FALSE(outcome.best_step.has_value()) << "no validation data";
     EXPECT_FALSE(std::filesystem::exists(training.checkpoint("best")));
   }
@@ -161,12 +165,16 @@ TEST(Trainer, LearnsARepeatingText) {
 
 TEST(Trainer, WindowsCanStayInsideDocuments) {
   Training training;
+  training.config.train.eps = 1e-3;    // or AdamW turns the rounding of tiny gradients into signs
+  std::vector<std::string> documents;  // shorter than a window, so that every window crosses one
+  for (std::uint64_t i = 0; i < 60; ++i) documents.push_back(test::random_text(12, 50 + i));
+  write_tokens(training.folder / "one.npy", documents);
   train(training.config, training.run("across"));
   training.config.data.cross_documents = false;
   train(training.config, training.run("inside"));
   EXPECT_GT(test::largest_difference(training.checkpoint("last/model.safetensors", "across"),
                                      training.checkpoint("last/model.safetensors", "inside")),
-            0);
+            1e-4);
   // A file of one document: every window's document starts before it, and nothing changes.
   training.config.data.train = {(training.folder / "two.npy").string()};
   train(training.config, training.run("one inside"));
@@ -174,7 +182,7 @@ TEST(Trainer, WindowsCanStayInsideDocuments) {
   train(training.config, training.run("one across"));
   EXPECT_LT(test::largest_difference(training.checkpoint("last/model.safetensors", "one across"),
                                      training.checkpoint("last/model.safetensors", "one inside")),
-            1e-6);
+            5e-5);
 }
 
 TEST(Trainer, CanFollowTheClock) {
@@ -187,9 +195,11 @@ TEST(Trainer, CanFollowTheClock) {
   EXPECT_TRUE(outcome.finished);
   EXPECT_GE(outcome.seconds, 0.6);
   const auto lines = metrics(training.run(), "train");
-  EXPECT_GT(lines.size(), 3U);
-  EXPECT_LT(lines.back()["seconds"].get<double>() - (lines.end()[-2])["seconds"].get<double>(), 0.6);
-  EXPECT_LT(lines.back()["lr"].get<double>(), training.config.train.lr);
+  ASSERT_FALSE(lines.empty());
+  for (std::size_t i = 0; i + 1 < lines.size(); ++i) {
+    EXPECT_LT(lines[i]["seconds"].get<double>(), 0.6) << "it ends with the step that uses the time up";
+  }
+  EXPECT_LE(lines.back()["lr"].get<double>(), training.config.train.lr);
   EXPECT_EQ(metrics(training.run(), "eval").size(), 1U) << "only at the end";
 }
 

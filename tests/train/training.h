@@ -1,6 +1,8 @@
 // A tiny training set-up for tests: text, token files, a configuration of a few thousand parameters.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
