@@ -25,14 +25,19 @@ set(ecp_openmp OpenMP::OpenMP_CXX)
 if(EXISTS ${ECP_TORCH}/lib/libgomp.so.1)
   set(ecp_openmp ${ECP_TORCH}/lib/libgomp.so.1)
 endif()
-# The wheel's include folder holds headers of another fmt, whose code it doesn't export: ours must be found first.
+# The wheel's include folder holds headers of another fmt and another oneDNN, whose code it doesn't export: ours must
+# be found first.
 get_target_property(ecp_fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/first)
 file(CREATE_LINK ${ecp_fmt_include}/fmt ${CMAKE_BINARY_DIR}/first/fmt SYMBOLIC)
+file(CREATE_LINK ${DNNL_INCLUDE_DIR}/oneapi ${CMAKE_BINARY_DIR}/first/oneapi SYMBOLIC)
 
 add_library(torch_cpu INTERFACE)
 target_compile_options(torch_cpu INTERFACE ${OpenMP_CXX_FLAGS})
 target_include_directories(torch_cpu SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/first ${ECP_TORCH}/include
   ${ECP_TORCH}/include/torch/csrc/api/include)
+# libtorch_cpu carries a oneDNN of another version whose C++ symbols it partly exports. The system's oneDNN must be
+# found before it, or its functions find the other's and fail (a test of the programs checks the order).
+target_link_options(torch_cpu INTERFACE -Wl,--push-state,--no-as-needed ${DNNL_LIBRARY} -Wl,--pop-state)
 target_link_libraries(torch_cpu INTERFACE ${ECP_TORCH}/lib/libtorch_cpu.so ${ECP_TORCH}/lib/libc10.so ${ecp_openmp})
 target_link_options(torch_cpu INTERFACE -Wl,-rpath,${ECP_TORCH}/lib -Wl,--allow-shlib-undefined)

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
+#include "ecp/model/products.h"
 #include "ecp/ops/rows.h"
 
 namespace ecp {
@@ -14,10 +16,20 @@ constexpr std::int64_t chunk_elements = std::int64_t{1} << 21;  // of logits hel
 
 std::int64_t rows_at_a_time(std::int64_t vocab) { return std::max<std::int64_t>(1, chunk_elements / vocab); }
 
-/// Logits [rows, V] in float32.
-at::Tensor logits_of(const at::Tensor& hidden, const at::Tensor& weight, const at::Tensor& bias) {
-  at::Tensor logits = at::mm(hidden, weight.t()).to(at::kFloat);
-  if (bias.defined()) logits.add_(bias);
+/// The classifier's weight as the matrix products want it.
+at::Tensor operand(const at::Tensor& t, bool bfloat16) { return bfloat16 ? t.to(at::kBFloat16) : t; }
+
+/// Logits [rows, V] in float32, from operands of one dtype.
+at::Tensor logits_of(const at::Tensor& hidden, const at::Tensor& weight,
+                     const std::optional<at::Tensor>& bias) {
+  at::Tensor logits;
+  if (hidden.scalar_type() == at::kBFloat16) {
+    logits = multiply_to_float({hidden}, {weight, true});
+  } else {
+    logits = at::empty({hidden.size(0), weight.size(0)}, at::kFloat);
+    multiply({hidden}, {weight, true}, 0, logits);
+  }
+  if (bias) logits.add_(*bias);
   return logits;
 }
 
@@ -40,21 +52,18 @@ void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, float* lo
   });
 }
 
-at::Tensor operand(const at::Tensor& t, bool bfloat16) { return bfloat16 ? t.to(at::kBFloat16) : t; }
-
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
-                            const at::Tensor& weight, const std::optional<at::Tensor>& bias_if_any,
+                            const at::Tensor& weight, const std::optional<at::Tensor>& bias,
                             const at::Tensor& targets, bool bfloat16, bool gradient) {
-    const at::Tensor bias = bias_if_any.value_or(at::Tensor());
     const std::int64_t rows = hidden.size(0), step = rows_at_a_time(weight.size(0));
     const at::Tensor weight_operand = operand(weight, bfloat16);
     at::Tensor grad_hidden, grad_weight, grad_bias;
     if (gradient) {
       grad_hidden = at::empty(hidden.sizes(), hidden.options());
       grad_weight = at::zeros(weight.sizes(), weight.options());
-      if (bias.defined()) grad_bias = at::zeros(bias.sizes(), bias.options());
+      if (bias) grad_bias = at::zeros(bias->sizes(), bias->options());
     }
     const at::Tensor losses = at::empty({rows}, hidden.options().dtype(at::kFloat));
     for (std::int64_t first = 0; first < rows; first += step) {
@@ -63,14 +72,16 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       const at::Tensor logits = logits_of(chunk, weight_operand, bias);
       softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, gradient);
       if (!gradient) continue;
-      at::Tensor to = grad_hidden.slice(0, first, last);
+      const at::Tensor to = grad_hidden.slice(0, first, last);
       if (bfloat16) {
-        to.copy_(at::mm(logits.to(at::kBFloat16), weight_operand));
+        const at::Tensor grad = logits.to(at::kBFloat16);
+        to.copy_(multiply_to_float({grad}, {weight_operand}));
+        grad_weight.add_(multiply_to_float({grad, true}, {chunk}));
       } else {
-        at::mm_out(to, logits, weight);
+        multiply({logits}, {weight}, 0, to);
+        multiply({logits, true}, {chunk}, 1, grad_weight);
       }
-      grad_weight.addmm_(logits.t(), hidden.slice(0, first, last));
-      if (bias.defined()) grad_bias.add_(logits.sum(0));
+      if (bias) grad_bias.add_(logits.sum(0));
     }
     if (gradient) context->save_for_backward({grad_hidden, grad_weight, grad_bias});
     return losses.sum(at::kDouble).to(at::kFloat);
@@ -84,27 +95,32 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
   }
 };
 
+std::optional<at::Tensor> optional(const at::Tensor& t) {
+  return t.defined() ? std::optional(t) : std::nullopt;
+}
+
 }  // namespace
 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
                                 const at::Tensor& bias_V, const at::Tensor& targets_R, bool bfloat16) {
   const bool gradient =
       at::GradMode::is_enabled() && (hidden_RD.requires_grad() || weight_VD.requires_grad());
-  const auto bias = bias_V.defined() ? std::optional(bias_V) : std::nullopt;  // apply takes no undefined tensor
-  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight_VD, bias, targets_R.contiguous(),
-                                   bfloat16, gradient);
+  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight_VD, optional(bias_V),
+                                   targets_R.contiguous(), bfloat16, gradient);
 }
 
 at::Tensor linear_negative_log_likelihood(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
                                           const at::Tensor& bias_V, const at::Tensor& targets_R,
                                           bool bfloat16) {
   const at::NoGradGuard no_grad;
-  const at::Tensor weight = operand(weight_VD, bfloat16), targets = targets_R.contiguous();
+  const at::Tensor weight = operand(weight_VD, bfloat16), targets = targets_R.contiguous(),
+                   hidden = hidden_RD.contiguous();
   const std::int64_t rows = hidden_RD.size(0), step = rows_at_a_time(weight.size(0));
   at::Tensor losses = at::empty({rows}, hidden_RD.options().dtype(at::kFloat));
   for (std::int64_t first = 0; first < rows; first += step) {
     const std::int64_t last = std::min(rows, first + step);
-    const at::Tensor logits = logits_of(operand(hidden_RD.slice(0, first, last), bfloat16), weight, bias_V);
+    const at::Tensor logits =
+        logits_of(operand(hidden.slice(0, first, last), bfloat16), weight, optional(bias_V));
     softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, false);
   }
   return losses;

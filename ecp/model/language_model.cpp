@@ -5,13 +5,16 @@
 #include <cstring>
 
 #include "ecp/base/error.h"
+#include "ecp/kernels/isa.h"
 #include "ecp/model/attention.h"
 #include "ecp/model/context.h"
 #include "ecp/model/cross_entropy.h"
 #include "ecp/model/feed_forward.h"
 #include "ecp/model/initialize.h"
+#include "ecp/model/linear.h"
 #include "ecp/model/norm.h"
 #include "ecp/model/weights.h"
+#include "ecp/weights/checkpoint.h"
 
 namespace ecp {
 namespace {
@@ -35,6 +38,11 @@ void register_dotted(torch::nn::Module& root, const std::string& name, const at:
   at->register_parameter(name.substr(from), tensor);
 }
 
+ModelConfig validated(ModelConfig config) {
+  config.validate();
+  return config;
+}
+
 }  // namespace
 
 struct LanguageModel::Layers {
@@ -48,8 +56,8 @@ struct LanguageModel::Layers {
   Layers(const ModelConfig& config, const Weights& weights)
       : embedding(weights.at("embedding.weight")),
         norm(weights, "norm", config),
-        classifier(config.tie_embeddings ? embedding : weights.at("classifier.weight")),
-        classifier_bias(weights.find("classifier.bias")) {
+        classifier(config.tie_embeddings ? embedding : weights.at("classifier.weight"),
+                   weights.find("classifier.bias")) {
     for (std::int64_t i = 0; i < config.layers; ++i) {
       const std::string at = "layers." + std::to_string(i) + ".";
       layers.push_back({Norm(weights, at + "attention.norm", config),
@@ -76,12 +84,12 @@ struct LanguageModel::Layers {
   std::vector<Layer> layers;
   Rotation turns;  // of the last pass
   Norm norm;
-  at::Tensor classifier, classifier_bias;
+  Linear classifier;
 };
 
 LanguageModel::LanguageModel(ModelConfig config)
-    : config_(std::move(config)), table_(ecp::parameters(config_)) {
-  config_.validate();
+    : config_(validated(std::move(config))), table_(ecp::parameters(config_)) {
+  kernels::isa();  // chooses the vector kernels, or says why it can't
   Weights weights;
   for (const Parameter& parameter : table_) {
     const at::Tensor tensor = at::empty(parameter.shape, at::kFloat).set_requires_grad(true);
@@ -101,14 +109,8 @@ void LanguageModel::initialize(std::uint64_t seed) {
 
 void LanguageModel::load(const SafetensorsFile& file) {
   const at::NoGradGuard no_grad;
-  require(file.tensors().size() == table_.size(), "{}: expected {} tensors for this model, got {}",
-          file.name(), table_.size(), file.tensors().size());
+  check_weights(file, config_);
   const auto named = named_parameters();
-  for (const Parameter& parameter : table_) {
-    const TensorView& view = file.at(parameter.name);
-    require(view.shape == parameter.shape, "{}: {}: its shape is not that of the model's configuration",
-            file.name(), parameter.name);
-  }
   for (const Parameter& parameter : table_) {
     const std::vector<float> values = file.at(parameter.name).to_float();
     std::memcpy(named[parameter.name].mutable_data_ptr<float>(), values.data(),
@@ -150,13 +152,7 @@ at::Tensor LanguageModel::hidden(const at::Tensor& tokens_BN, const ForwardConte
 }
 
 at::Tensor LanguageModel::logits(const at::Tensor& tokens_BN, const ForwardContext& context) {
-  const at::Tensor rows = hidden(tokens_BN, context);
-  const auto bias =
-      layers_->classifier_bias.defined() ? std::optional(layers_->classifier_bias) : std::nullopt;
-  if (!context.bfloat16) return at::linear(rows, layers_->classifier, bias);
-  const at::Tensor product =
-      at::linear(rows.to(at::kBFloat16), layers_->classifier.to(at::kBFloat16)).to(at::kFloat);
-  return bias ? product + *bias : product;
+  return layers_->classifier.to_float(hidden(tokens_BN, context), context.bfloat16);
 }
 
 at::Tensor LanguageModel::loss_sum(const at::Tensor& tokens_BN1, const ForwardContext& context) {
@@ -164,7 +160,7 @@ at::Tensor LanguageModel::loss_sum(const at::Tensor& tokens_BN1, const ForwardCo
           "model: expected tokens [B, n+1] with n at least 1");
   const std::int64_t n = tokens_BN1.size(1) - 1;
   const at::Tensor rows = hidden(tokens_BN1.slice(1, 0, n), context);
-  return linear_cross_entropy(rows.flatten(0, 1), layers_->classifier, layers_->classifier_bias,
+  return linear_cross_entropy(rows.flatten(0, 1), layers_->classifier.weight(), layers_->classifier.bias(),
                               tokens_BN1.slice(1, 1, n + 1).reshape({-1}), context.bfloat16);
 }
 
@@ -175,7 +171,8 @@ at::Tensor LanguageModel::negative_log_likelihood(const at::Tensor& tokens_BN1,
           "model: expected tokens [B, n+1] with n at least 1");
   const std::int64_t n = tokens_BN1.size(1) - 1;
   const at::Tensor rows = hidden(tokens_BN1.slice(1, 0, n), context);
-  return linear_negative_log_likelihood(rows.flatten(0, 1), layers_->classifier, layers_->classifier_bias,
+  return linear_negative_log_likelihood(rows.flatten(0, 1), layers_->classifier.weight(),
+                                        layers_->classifier.bias(),
                                         tokens_BN1.slice(1, 1, n + 1).reshape({-1}), context.bfloat16)
       .view({tokens_BN1.size(0), n});
 }

@@ -5,6 +5,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <string>
+#include <utility>
 
 #include "ecp/model/weights.h"
 
@@ -15,10 +16,17 @@ class Linear {
   Linear() = default;
   /// Weights `name`.weight [out, in] and, where the table has it, `name`.bias [out].
   Linear(const Weights& weights, const std::string& name)
-      : weight_(weights.at(name + ".weight")), bias_(weights.find(name + ".bias")) {}
+      : Linear(weights.at(name + ".weight"), weights.find(name + ".bias")) {}
+  /// `bias` may be undefined.
+  Linear(at::Tensor weight, at::Tensor bias) : weight_(std::move(weight)), bias_(std::move(bias)) {}
 
   /// x [..., in] → [..., out], in bfloat16 if asked (x may be float32 then), else in x's dtype.
   [[nodiscard]] at::Tensor operator()(const at::Tensor& x, bool bfloat16) const;
+  /// The same with a float32 result whatever the operands: logits.
+  [[nodiscard]] at::Tensor to_float(const at::Tensor& x, bool bfloat16) const;
+  [[nodiscard]] const at::Tensor& weight() const { return weight_; }
+  /// May be undefined.
+  [[nodiscard]] const at::Tensor& bias() const { return bias_; }
 
  private:
   at::Tensor weight_, bias_;

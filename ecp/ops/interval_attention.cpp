@@ -11,6 +11,7 @@
 #include <tuple>
 
 #include "ecp/base/error.h"
+#include "ecp/kernels/isa.h"
 #include "ecp/ops/interval_attention_cpu.h"
 
 namespace ecp::ops {
@@ -114,6 +115,7 @@ AttentionInputs checked(const at::Tensor& q, const at::Tensor& k, const Optional
             "interval_attention: document_start: expected q's device {}, got {}", q.device().str(),
             document_start->device().str());
   }
+  kernels::isa();  // chooses the vector kernels, or says why it can't
   AttentionInputs in{
       .q = walkable(q), .k = walkable(k), .pattern = Pattern::parse(pattern, pattern_parameters)};
   if (v) in.v = walkable(*v);

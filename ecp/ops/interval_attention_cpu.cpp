@@ -161,7 +161,7 @@ void forward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sam
     const std::int64_t keys = std::min(key_chunk, all.hi - from);
     const auto k = rows_of<T>(k_head, from, keys, width, scratch.k);
     const auto v = in.v ? rows_of<T>(v_head, from, keys, width, scratch.v) : k;
-    gemm<T>(count, keys, width, static_cast<T>(in.scale), q, k.t(), T{0}, scores);
+    gemm(count, keys, width, static_cast<T>(in.scale), q, k.t(), T{0}, scores);
     for (std::int64_t i = 0; i < count; ++i) {
       T* row = scores.data + i * key_chunk;
       const Interval seen = g.keys(sample, first + i);
@@ -173,8 +173,8 @@ void forward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sam
       T& largest = scratch.row_max[static_cast<std::size_t>(i)];
       T& sum = scratch.row_sum[static_cast<std::size_t>(i)];
       const T raised = std::max(largest, row_max(row + lo, hi - lo));
-      if (raised == none) {  // all scores are −inf
-        std::fill(row + lo, row + hi, T{0});
+      if (raised == none) {  // nothing above −inf: zeros, or what is not a number
+        sum += row_exp(row + lo, hi - lo, T{0});
         continue;
       }
       if (largest != none && raised > largest) {
@@ -188,7 +188,7 @@ void forward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sam
         row_multiply(row + lo, hi - lo, factors);
       }
     }
-    gemm<T>(count, width, keys, T{1}, {scores.data, key_chunk}, v, T{1}, out);
+    gemm(count, width, keys, T{1}, {scores.data, key_chunk}, v, T{1}, out);
   }
 
   const auto result = head_of<E>(out_BNHD, sample, head);
@@ -268,8 +268,8 @@ void backward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sa
     const std::int64_t keys = std::min(key_chunk, all.hi - from);
     const auto k = rows_of<T>(k_head, from, keys, width, scratch.k);
     const auto v = in.v ? rows_of<T>(v_head, from, keys, width, scratch.v) : k;
-    gemm<T>(count, keys, width, scale, q, k.t(), T{0}, scores);
-    gemm<T>(count, keys, width, T{1}, dout, v.t(), T{0}, dscores);
+    gemm(count, keys, width, scale, q, k.t(), T{0}, scores);
+    gemm(count, keys, width, T{1}, dout, v.t(), T{0}, dscores);
     for (std::int64_t i = 0; i < count; ++i) {
       T* row = scores.data + i * key_chunk;
       T* drow = dscores.data + i * key_chunk;
@@ -284,9 +284,9 @@ void backward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sa
       row_softmax_backward(row + lo, drow + lo, hi - lo, sum, scratch.delta[static_cast<std::size_t>(i)],
                            dropout.factors(first + i, from + lo, hi - lo, scratch.factors));
     }
-    gemm<T>(keys, width, count, T{1}, p.t(), dout, T{1}, {dv.data + from * dv.stride, dv.stride});
-    gemm<T>(keys, width, count, scale, ds.t(), q, T{1}, {dk.data + from * dk.stride, dk.stride});
-    gemm<T>(count, width, keys, scale, ds, k, T{1}, dq);
+    gemm(keys, width, count, T{1}, p.t(), dout, T{1}, {dv.data + from * dv.stride, dv.stride});
+    gemm(keys, width, count, scale, ds.t(), q, T{1}, {dk.data + from * dk.stride, dk.stride});
+    gemm(count, width, keys, scale, ds, k, T{1}, dq);
   }
 
   const auto to = head_of<E>(grad_q, sample, head);

@@ -13,7 +13,8 @@ namespace {
 
 Path golden_file() {
   const char* shared = std::getenv("ECP_SHARED");
-  return (shared != nullptr ? Path(shared) : Path(ECP_SOURCE_DIR) / ".." / "shared") / "golden" / "ecp.safetensors";
+  return (shared != nullptr ? Path(shared) : Path(ECP_SOURCE_DIR) / ".." / "shared") / "golden" /
+         "ecp.safetensors";
 }
 
 at::Tensor tensor_of(const TensorView& view) {
@@ -51,7 +52,8 @@ TEST(Golden, LossLogitsAndGradientsAgreeWithTheAuthorsProgram) {
   for (const NamedTensor& gradient : gradients) {
     const at::Tensor want = tensor_of(gradient.view), got = named[gradient.name].grad();
     ASSERT_TRUE(got.defined()) << gradient.name;
-    EXPECT_LE((got - want).abs().max().item<double>(), 1e-4 * want.abs().max().item<double>()) << gradient.name;
+    EXPECT_LE((got - want).abs().max().item<double>(), 1e-4 * want.abs().max().item<double>())
+        << gradient.name;
   }
 }
 

@@ -217,7 +217,7 @@ AttentionResult dense(const Case& c, const AttentionOptions& options, const at::
           const auto stream = dropout_stream(11, 5, 100 + b, 2, DropoutSite::attention, h);
           const bool falls = drops(stream, options.query_offset + i, key, dropout_threshold(c.dropout));
           factors.mutable_data_ptr<double>()[((b * c.heads + h) * c.n + i) * c.m + j] =
-              falls ? 0 : 1 / kept_share(c.dropout);
+              falls ? 0 : static_cast<double>(static_cast<float>(1 / kept_share(c.dropout)));
         }
       }
     }
@@ -305,14 +305,16 @@ TEST(IntervalAttention, IsNoLessExactThanPlainBfloat16) {
     }
     const Outcome want = outcome_of(c, p, at::kDouble, true), plain = outcome_of(c, p, at::kBFloat16, true);
     const Outcome got = outcome_of(c, p, at::kBFloat16, false);
-    const auto expect_near = [](const at::Tensor& ours, const at::Tensor& plains, const at::Tensor& exact) {
-      // A rounding of the largest value is always allowed.
-      EXPECT_LE(error(ours, exact), 1.5 * error(plains, exact) + 0.004 * exact.abs().max().item<double>());
+    double largest = 1;  // gradients may cancel exactly; the roundings of what they are made of remain
+    for (const at::Tensor& grad : want.grads) largest = std::max(largest, grad.abs().max().item<double>());
+    const auto expect_near = [&](const at::Tensor& ours, const at::Tensor& plains, const at::Tensor& exact) {
+      EXPECT_LE(error(ours, exact), 1.5 * error(plains, exact) + 0.01 * largest);
     };
     expect_near(got.out, plain.out, want.out);
     EXPECT_LE(log_sum_error(got.log_sum_exp, want.log_sum_exp), 1e-5);
-    for (std::size_t i = 0; i < want.grads.size(); ++i)
+    for (std::size_t i = 0; i < want.grads.size(); ++i) {
       expect_near(got.grads[i], plain.grads[i], want.grads[i]);
+    }
   }
 }
 

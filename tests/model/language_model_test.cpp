@@ -1,0 +1,261 @@
+// The models against a plain float64 computation, and what must hold of every language model.
+#include "ecp/model/language_model.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "ecp/base/system.h"
+#include "tests/model/model_fixture.h"
+#include "tests/model/naive_model.h"
+#include "tests/support/errors.h"
+
+namespace ecp {
+namespace {
+
+using namespace ecp::test;
+using testing::HasSubstr;
+
+/// Configurations with every choice that the presets leave out.
+std::vector<ModelConfig> many() {
+  std::vector<ModelConfig> all = all_small();
+  ModelConfig grouped = small("ecp", "modern");
+  grouped.heads = 6;
+  grouped.kv_heads = 2;
+  grouped.lookback = 2;
+  grouped.tie_embeddings = false;
+  grouped.classifier_bias = true;
+  grouped.ffn_bias = true;
+  grouped.output_bias = true;
+  grouped.first_block_output = true;
+  all.push_back(grouped);
+  ModelConfig mixed = small("full", "paper");
+  mixed.norm = "rms";
+  mixed.ffn = "swiglu";
+  mixed.rope = "all";
+  mixed.rope_theta = 100;
+  mixed.kv_heads = 1;
+  all.push_back(mixed);
+  ModelConfig still = small("ecp", "paper");  // shared but not rotated
+  still.rope = "none";
+  still.rotate_values = false;
+  still.lookback = 3;
+  still.qk_norm = "none";
+  all.push_back(still);
+  ModelConfig turning = small("ecp", "paper");  // rotated values in all layers, far back
+  turning.rope = "all";
+  turning.lookback = 2;
+  all.push_back(turning);
+  return all;
+}
+
+TEST(LanguageModel, AgreesWithThePlainComputationAtEveryLength) {
+  for (const ModelConfig& config : many()) {
+    const auto model = make_model(config);
+    const NaiveModel naive(config, wide_weights(*model));
+    for (const std::int64_t n : {1, 2, 4, 5, 6, 11, 15, 16, 17, 33}) {  // trained: 15, blocks of 5
+      SCOPED_TRACE(name_of(config) + " n " + std::to_string(n));
+      const at::NoGradGuard no_grad;
+      const at::Tensor tokens = make_tokens(2, n, config.vocab);
+      const at::Tensor logits = model->logits(tokens);
+      ASSERT_EQ(logits.sizes(), at::IntArrayRef({2, n, config.vocab}));
+      for (std::int64_t b = 0; b < 2; ++b) {
+        EXPECT_LE(largest_difference(logits[b], naive.logits(tokens[b])), 2e-5);
+      }
+    }
+  }
+}
+
+TEST(LanguageModel, LossAndGradientsAgreeWithThePlainComputation) {
+  for (const ModelConfig& config : many()) {
+    for (const std::int64_t n : {13, 22}) {
+      SCOPED_TRACE(name_of(config) + " n " + std::to_string(n));
+      const auto model = make_model(config);
+      auto weights = wide_weights(*model);
+      const at::Tensor tokens = make_tokens(2, n + 1, config.vocab);
+      const at::Tensor loss = model->loss_sum(tokens), want = NaiveModel(config, weights).loss_sum(tokens);
+      EXPECT_NEAR(loss.item<double>(), want.item<double>(), 2e-6 * want.item<double>());
+      EXPECT_EQ(loss.scalar_type(), at::kFloat);
+      loss.backward();
+      want.backward();
+      for (const auto& item : model->named_parameters()) {
+        const at::Tensor exact = weights.at(item.key()).grad();
+        if (!exact.defined()) {  // not used: kv_norm always, out where all rows are in block 0
+          EXPECT_TRUE(!item.value().grad().defined() || item.value().grad().abs().max().item<double>() == 0)
+              << item.key();
+          continue;
+        }
+        ASSERT_TRUE(item.value().grad().defined()) << item.key();
+        EXPECT_LE(largest_difference(item.value().grad(), exact),
+                  2e-5 * std::max(1.0, exact.abs().max().item<double>()))
+            << item.key();
+      }
+    }
+  }
+}
+
+TEST(LanguageModel, GradientsAgreeWithFiniteDifferences) {
+  // Along one random direction per parameter; the difference is taken in float64.
+  for (const ModelConfig& config : all_small()) {
+    const auto model = make_model(config);
+    auto weights = wide_weights(*model);
+    const at::Tensor tokens = make_tokens(1, 12, config.vocab);
+    model->loss_sum(tokens).backward();
+    const at::NoGradGuard no_grad;
+    std::uint64_t key = 1;
+    for (const auto& item : model->named_parameters()) {
+      if (!item.value().grad().defined()) continue;
+      at::Tensor& weight = weights.at(item.key());
+      at::Tensor direction = at::empty_like(weight);
+      for (std::int64_t i = 0; i < direction.numel(); ++i) {
+        direction.mutable_data_ptr<double>()[i] = 2 * random_uniform(key, static_cast<std::uint64_t>(i)) - 1;
+      }
+      ++key;
+      const at::Tensor original = weight;
+      const auto loss_at = [&](double step) {
+        weight = original + step * direction;
+        return NaiveModel(config, weights).loss_sum(tokens).item<double>();
+      };
+      const double slope = (loss_at(1e-4) - loss_at(-1e-4)) / 2e-4;
+      weight = original;
+      const double ours = (item.value().grad().to(at::kDouble) * direction).sum().item<double>();
+      EXPECT_NEAR(ours, slope, 1e-4 * std::max(1.0, std::abs(slope))) << name_of(config) << " " << item.key();
+    }
+  }
+}
+
+TEST(LanguageModel, NothingSeesTheFuture) {
+  for (const ModelConfig& config : many()) {
+    const auto model = make_model(config);
+    const at::NoGradGuard no_grad;
+    for (const std::int64_t n : {15, 38}) {  // the trained length and beyond it
+      const at::Tensor tokens = make_tokens(1, n, config.vocab);
+      const at::Tensor before = model->logits(tokens);
+      for (std::int64_t t = 0; t < n; ++t) {
+        at::Tensor changed = tokens.clone();
+        changed[0][t] = (changed[0][t] + 1) % config.vocab;
+        const at::Tensor after = model->logits(changed);
+        EXPECT_TRUE(at::equal(before.slice(1, 0, t), after.slice(1, 0, t)))
+            << name_of(config) << " token " << t;
+        EXPECT_FALSE(at::equal(before.select(1, t), after.select(1, t))) << name_of(config) << " token " << t;
+      }
+    }
+  }
+}
+
+TEST(LanguageModel, RowsSeeAsFarBackAsThePatternSays) {
+  ModelConfig config = small("ecp", "modern");
+  const auto model = make_model(config);
+  const at::NoGradGuard no_grad;
+  const at::Tensor tokens = make_tokens(1, 30, config.vocab);
+  const at::Tensor before = model->logits(tokens);
+  for (std::int64_t t = 0; t < 30; ++t) {
+    at::Tensor changed = tokens.clone();
+    changed[0][t] = (changed[0][t] + 1) % config.vocab;
+    const at::Tensor after = model->logits(changed);
+    for (std::int64_t row = t; row < 30; ++row) {
+      const bool reached = config.pattern().reach(row, config.layers) <= t;
+      EXPECT_EQ(reached, !at::equal(before.select(1, row), after.select(1, row)))
+          << "row " << row << " token " << t;
+    }
+  }
+}
+
+TEST(LanguageModel, PackedDocumentsAreAsIfAlone) {
+  for (const ModelConfig& config : all_small()) {
+    const auto model = make_model(config);
+    const at::NoGradGuard no_grad;
+    const at::Tensor tokens = make_tokens(2, 14, config.vocab);
+    ForwardContext context;
+    context.document_start = at::zeros({2, 14}, at::kInt);
+    context.document_start->select(0, 0).slice(0, 5).fill_(5);  // at a block's start
+    context.document_start->select(0, 1).slice(0, 9).fill_(9);
+    const at::Tensor packed = model->logits(tokens, context);
+    // Where blocks are counted in the window and the document begins within one, a document alone is cut
+    // elsewhere; the plain computation says what is right.
+    const NaiveModel naive(config, wide_weights(*model));
+    for (std::int64_t b = 0; b < 2; ++b) {
+      EXPECT_LE(largest_difference(packed[b], naive.logits(tokens[b], (*context.document_start)[b])), 2e-5)
+          << name_of(config);
+    }
+    if (config.first_block_output) continue;  // belongs to the window's first block, not the document's
+    const at::Tensor alone = model->logits(tokens.slice(0, 0, 1).slice(1, 5));
+    EXPECT_LE(largest_difference(packed.slice(0, 0, 1).slice(1, 5), alone), 1e-5) << name_of(config);
+    // And the next pass without documents is not touched by the last one's positions.
+    EXPECT_LE(largest_difference(model->logits(tokens)[0], naive.logits(tokens[0])), 2e-5);
+  }
+}
+
+TEST(LanguageModel, PackedDocumentsBeyondTheTrainedLengthNeedPlainValues) {
+  const ModelConfig config = small("ecp", "paper");
+  const auto model = make_model(config);
+  ForwardContext context;
+  context.document_start = at::zeros({1, 20}, at::kInt);
+  EXPECT_THAT(error_of([&] { model->logits(make_tokens(1, 20, config.vocab), context); }),
+              HasSubstr("expected at most 15 tokens with packed documents and rotated values, got 20"));
+}
+
+TEST(LanguageModel, NegativeLogLikelihoodsAddUpToTheLoss) {
+  ModelConfig config = small("ecp", "paper");
+  config.vocab = 5000;  // logits of 600 rows: more than one chunk
+  const auto model = make_model(config);
+  const at::Tensor tokens = make_tokens(2, 301, config.vocab);
+  const at::Tensor each = model->negative_log_likelihood(tokens);
+  EXPECT_EQ(each.sizes(), at::IntArrayRef({2, 300}));
+  EXPECT_FALSE(each.requires_grad());
+  const at::Tensor loss = model->loss_sum(tokens);
+  const at::Tensor logits = model->logits(tokens.slice(1, 0, 300));
+  const at::Tensor want = at::nll_loss(at::log_softmax(logits.flatten(0, 1).to(at::kDouble), -1),
+                                       tokens.slice(1, 1).flatten(), {}, at::Reduction::None)
+                              .view({2, 300});
+  EXPECT_LE(largest_difference(each, want), 1e-5);
+  EXPECT_NEAR(loss.item<double>(), want.sum().item<double>(), 1e-6 * want.sum().item<double>());
+
+  const at::Tensor weight = model->named_parameters()["classifier.weight"];
+  const at::Tensor from_logits = torch::autograd::grad({want.sum()}, {weight})[0];
+  loss.backward();
+  EXPECT_LE(largest_difference(weight.grad(), from_logits), 1e-4 * from_logits.abs().max().item<double>());
+}
+
+TEST(LanguageModel, GradientsOfTheLossAreScaledByWhatFollows) {
+  const ModelConfig config = small("full", "modern");
+  const at::Tensor tokens = make_tokens(1, 9, config.vocab);
+  const auto gradient = [&](double factor) {
+    const auto model = make_model(config);
+    (model->loss_sum(tokens) * factor).backward();
+    return model->named_parameters()["embedding.weight"].grad();
+  };
+  EXPECT_LE(largest_difference(gradient(0.25), gradient(1) * 0.25), 1e-6);
+}
+
+TEST(LanguageModel, SaysWhatIsWrongWithTokens) {
+  const ModelConfig config = small("ecp", "modern");
+  const auto model = make_model(config);
+  const auto error = [&](const at::Tensor& tokens) { return error_of([&] { model->hidden(tokens); }); };
+  EXPECT_THAT(error(at::full({1, 3}, 19, at::kLong)),
+              HasSubstr("expected tokens from 0 to 18, got 19 to 19"));
+  EXPECT_THAT(error(at::full({1, 3}, -1, at::kLong)),
+              HasSubstr("expected tokens from 0 to 18, got -1 to -1"));
+  EXPECT_THAT(error(at::zeros({3}, at::kLong)), HasSubstr("expected tokens as int64 [B, n]"));
+  EXPECT_THAT(error(at::zeros({1, 3}, at::kInt)), HasSubstr("expected tokens as int64 [B, n]"));
+  EXPECT_THAT(error(at::zeros({1, 0}, at::kLong)), HasSubstr("expected tokens as int64 [B, n]"));
+  EXPECT_THAT(error_of([&] { model->loss_sum(at::zeros({1, 1}, at::kLong)); }), HasSubstr("[B, n+1]"));
+}
+
+TEST(LanguageModel, ForgetsMemoryOfLogitsAndScores) {
+  // Logits of 2 × 4096 rows and 4096 tokens would be 134 MB, scores of one layer 134 MB.
+  ModelConfig config = small("ecp", "modern");
+  config.vocab = 4096;
+  config.sequence = 4096;
+  config.block = 64;
+  const auto model = make_model(config);
+  const at::Tensor tokens = make_tokens(2, 4097, config.vocab);
+  const std::uint64_t before = peak_memory();
+  model->loss_sum(tokens).backward();
+  EXPECT_LT(peak_memory() - before, 100u << 20);
+}
+
+}  // namespace
+}  // namespace ecp
