@@ -167,7 +167,8 @@ TEST(ModelJson, StrangersFilesAreChecked) {
   EXPECT_EQ(error(R"({"format": "ecp-model", "version": 2, "model": {}})"),
             "c.json: expected \"format\": \"ecp-model\" and \"version\": 1");
   EXPECT_EQ(error(R"({"format": "ecp-model", "version": 1})"), "c.json: expected an object \"model\"");
-  EXPECT_EQ(error(with(R"({"vocabulary": 8})")), "c.json: unknown key 'model.vocabulary'");
+  EXPECT_EQ(error(with(R"({"vocabulary": 8})")),
+            "c.json: unknown key 'model.vocabulary' (did you mean 'vocab'?)");
   EXPECT_EQ(error(with(R"({"layer": 8})")), "c.json: unknown key 'model.layer' (did you mean 'layers'?)");
   EXPECT_EQ(error(with(R"({"vocab": "8"})")), "c.json: model.vocab: expected a whole number, got '8'");
   EXPECT_EQ(error(with(R"({"vocab": 8.5})")), "c.json: model.vocab: expected a whole number, got 8.5");
