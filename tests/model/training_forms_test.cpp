@@ -113,12 +113,18 @@ TEST(Bfloat16, StaysNearFloat32AndKeepsItsGradientsWide) {
     EXPECT_EQ(narrow->logits(tokens.slice(1, 0, 32), context).scalar_type(), at::kFloat);
     want.backward();
     got.backward();
+    // A gradient in which nearly all cancels (that of the query norm, say) is held against the whole step
+    // instead.
+    double whole = 0;
+    for (const auto& item : wide->named_parameters()) {
+      if (item.value().grad().defined()) whole = std::hypot(whole, item.value().grad().norm().item<double>());
+    }
     for (const auto& item : wide->named_parameters()) {
       if (!item.value().grad().defined()) continue;
       const at::Tensor grad = narrow->named_parameters()[item.key()].grad();
       ASSERT_EQ(grad.scalar_type(), at::kFloat) << item.key();
       const double error = (grad - item.value().grad()).norm().item<double>();
-      EXPECT_LE(error, 0.05 * item.value().grad().norm().item<double>()) << item.key();
+      EXPECT_LE(error, 0.05 * item.value().grad().norm().item<double>() + 1e-3 * whole) << item.key();
     }
   }
 }
@@ -175,7 +181,8 @@ TEST(RmsNorm, AgreesWithItsFormulaForwardAndBackward) {
     for (std::size_t i = 0; i < 3; ++i) {
       const double largest = std::max(1.0, want[i].abs().max().item<double>());
       EXPECT_LE(largest_difference(got[i], want[i]), 1e-5 * largest) << width << " " << i;
-      if (width > 2) EXPECT_LE(largest_difference(half[i], want[i]), 0.05 * largest) << width << " " << i;
+      if (width <= 2) continue;
+      EXPECT_LE(largest_difference(half[i], want[i]), 0.05 * largest) << width << " " << i;
     }
     EXPECT_EQ(half[0].scalar_type(), at::kBFloat16);
     EXPECT_EQ(half[2].scalar_type(), at::kFloat);
