@@ -99,6 +99,7 @@ int run(const std::vector<std::string>& overrides) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  ecp::keep_freed_memory();  // as ecp-torch does
   try {
     return run({argv + 1, argv + argc});
   } catch (const std::exception& error) {

@@ -1,5 +1,6 @@
 #include "ecp/base/system.h"
 
+#include <malloc.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -58,6 +59,13 @@ std::vector<std::string> cpu_features() {
     if (flag == "avx512bw") found.emplace_back("avx512");
   }
   return found;
+}
+
+void keep_freed_memory() {
+  constexpr int largest_kept = 32 << 20;  // the most that glibc accepts
+  ::mallopt(M_MMAP_THRESHOLD, largest_kept);
+  ::mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  ::mallopt(M_TOP_PAD, 64 << 20);
 }
 
 }  // namespace ecp

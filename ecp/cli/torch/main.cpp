@@ -1,8 +1,10 @@
 // ecp-torch: the subcommands that need LibTorch; started by `ecp`.
+#include "ecp/base/system.h"
 #include "ecp/cli/app.h"
 #include "ecp/cli/torch/commands.h"
 
 int main(int argc, char** argv) {
+  ecp::keep_freed_memory();
   const auto app = ecp::cli::make_app();
   ecp::cli::add_train(*app);
   ecp::cli::add_eval(*app);
