@@ -19,8 +19,8 @@ std::string cpu_name();
 /// "amx_bf16".
 std::vector<std::string> cpu_features();
 /// Makes the allocator keep freed blocks of up to 32 MB for the next use. By default glibc returns them to
-/// the kernel, and a training step, which allocates the same tensors each time, spends 6-9 % of its time on
-/// fresh zeroed pages. For programs to call at their start, not for libraries.
+/// the kernel, and a training step, which allocates the same tensors each time, pays for fresh zeroed pages
+/// again and again. For programs to call at their start, not for libraries.
 void keep_freed_memory();
 
 }  // namespace ecp
