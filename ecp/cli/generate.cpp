@@ -252,7 +252,8 @@ void add_generate(CLI::App& app) {
   command->add_option("--stop", sampling.stop, "End before this text; may be given several times")
       ->allow_extra_args(false);
   command->add_option("--stream", options->stream, "'forever': go on until Ctrl-C, past the ends of texts")
-      ->check(CLI::IsMember({"forever"}));
+      ->check(CLI::IsMember({"forever"}))
+      ->excludes("--max-tokens");
   command->add_option("--threads", options->threads, "0: all available CPUs")
       ->capture_default_str()
       ->check(whole_number<int>());
