@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "ecp/model/products.h"
+#include "ecp/model/weights.h"
 #include "ecp/ops/rows.h"
 
 namespace ecp {
@@ -22,13 +23,7 @@ at::Tensor operand(const at::Tensor& t, bool bfloat16) { return bfloat16 ? t.to(
 /// Logits [rows, V] in float32, from operands of one dtype.
 at::Tensor logits_of(const at::Tensor& hidden, const at::Tensor& weight,
                      const std::optional<at::Tensor>& bias) {
-  at::Tensor logits;
-  if (hidden.scalar_type() == at::kBFloat16) {
-    logits = multiply_to_float({hidden}, {weight, true});
-  } else {
-    logits = at::empty({hidden.size(0), weight.size(0)}, at::kFloat);
-    multiply({hidden}, {weight, true}, 0, logits);
-  }
+  at::Tensor logits = product({hidden}, {weight, true}, at::kFloat);
   if (bias) logits.add_(*bias);
   return logits;
 }
@@ -72,15 +67,9 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       const at::Tensor logits = logits_of(chunk, weight_operand, bias);
       softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, gradient);
       if (!gradient) continue;
-      const at::Tensor to = grad_hidden.slice(0, first, last);
-      if (bfloat16) {
-        const at::Tensor grad = logits.to(at::kBFloat16);
-        to.copy_(multiply_to_float({grad}, {weight_operand}));
-        grad_weight.add_(multiply_to_float({grad, true}, {chunk}));
-      } else {
-        multiply({logits}, {weight}, 0, to);
-        multiply({logits, true}, {chunk}, 1, grad_weight);
-      }
+      const at::Tensor grad = operand(logits, bfloat16);
+      multiply({grad}, {weight_operand}, grad_hidden.slice(0, first, last));
+      add_product({grad, true}, {chunk}, grad_weight);
       if (bias) grad_bias.add_(logits.sum(0));
     }
     if (gradient) context->save_for_backward({grad_hidden, grad_weight, grad_bias});
@@ -95,17 +84,13 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
   }
 };
 
-std::optional<at::Tensor> optional(const at::Tensor& t) {
-  return t.defined() ? std::optional(t) : std::nullopt;
-}
-
 }  // namespace
 
 at::Tensor linear_cross_entropy(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
                                 const at::Tensor& bias_V, const at::Tensor& targets_R, bool bfloat16) {
   const bool gradient =
       at::GradMode::is_enabled() && (hidden_RD.requires_grad() || weight_VD.requires_grad());
-  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight_VD, optional(bias_V),
+  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight_VD, if_defined(bias_V),
                                    targets_R.contiguous(), bfloat16, gradient);
 }
 
@@ -120,7 +105,7 @@ at::Tensor linear_negative_log_likelihood(const at::Tensor& hidden_RD, const at:
   for (std::int64_t first = 0; first < rows; first += step) {
     const std::int64_t last = std::min(rows, first + step);
     const at::Tensor logits =
-        logits_of(operand(hidden.slice(0, first, last), bfloat16), weight, optional(bias_V));
+        logits_of(operand(hidden.slice(0, first, last), bfloat16), weight, if_defined(bias_V));
     softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, false);
   }
   return losses;

@@ -2,98 +2,123 @@
 
 #include <torch/torch.h>
 
-#include <vector>
+#include <algorithm>
+#include <optional>
 
-#include "ecp/model/row_kernels.h"
-#include "ecp/model/rows.h"
-#include "ecp/ops/dropout.h"
+#include "ecp/model/inner_rows.h"
+#include "ecp/model/products.h"
 
 namespace ecp {
 namespace {
 
-constexpr std::int64_t rows_per_task = 8;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
-class SwiGlu : public torch::autograd::Function<SwiGlu> {
- public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& gate,
-                            const at::Tensor& up) {
-    context->save_for_backward({gate, up});
-    const std::int64_t width = up.size(-1);
-    at::Tensor out = at::empty(up.sizes(), up.options());
-    const FloatRows gates(gate, width), ups(up, width), to(out, width);
-    at::parallel_for(0, up.numel() / width, rows_per_task, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<float> read_gate, read_up, written;
-      for (std::int64_t i = begin; i < end; ++i) {
-        row_swiglu(gates.read(i, read_gate), ups.read(i, read_up), to.begin(i, written), width);
-        to.written(i, written);
-      }
-    });
-    return out;
-  }
-
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& grads) {
-    const auto saved = context->get_saved_variables();
-    const at::Tensor &gate = saved[0], &up = saved[1];
-    const at::Tensor grad = grads[0].contiguous();
-    const std::int64_t width = up.size(-1);
-    at::Tensor grad_gate = at::empty(gate.sizes(), gate.options()),
-               grad_up = at::empty(up.sizes(), up.options());
-    const FloatRows gates(gate, width), ups(up, width), outs(grad, width), to_gate(grad_gate, width),
-        to_up(grad_up, width);
-    at::parallel_for(0, up.numel() / width, rows_per_task, [&](std::int64_t begin, std::int64_t end) {
-      std::vector<float> read_gate, read_up, read_grad, written_gate, written_up;
-      for (std::int64_t i = begin; i < end; ++i) {
-        row_swiglu_backward(gates.read(i, read_gate), ups.read(i, read_up), outs.read(i, read_grad),
-                            to_gate.begin(i, written_gate), to_up.begin(i, written_up), width);
-        to_gate.written(i, written_gate);
-        to_up.written(i, written_up);
-      }
-    });
-    return {grad_gate, grad_up};
-  }
-};
-
-/// x [B, n, f] with dropout counted by row of the window and element.
-at::Tensor drop(const at::Tensor& x, const ops::DropoutKey& key) {
-  at::Tensor out = at::empty(x.sizes(), x.options());
-  const std::int64_t rows = x.size(1), width = x.size(2);
-  const std::uint32_t threshold = ops::dropout_threshold(key.probability);
-  const auto kept = static_cast<float>(1 / ops::kept_share(key.probability));
-  const FloatRows from(x, width), to(out, width);
-  at::parallel_for(0, x.size(0) * rows, rows_per_task, [&](std::int64_t begin, std::int64_t end) {
-    std::vector<float> scratch(static_cast<std::size_t>(width + 256)), read, written;
-    for (std::int64_t i = begin; i < end; ++i) {
-      const auto stream =
-          ops::dropout_stream(key.seed, key.step, key.samples[static_cast<std::size_t>(i / rows)], key.layer,
-                              ops::DropoutSite::feed_forward, 0);
-      const float* factors = ops::dropout_row(stream, i % rows, 0, width, threshold, kept, scratch.data());
-      row_scale_by(from.read(i, read), 1.0f, factors, to.begin(i, written), width);
-      to.written(i, written);
-    }
-  });
-  return out;
+/// Rows worked on at a time: 4 MB of inner rows in float32. Fixed, so that sums don't depend on the machine.
+std::int64_t rows_at_a_time(std::int64_t width) {
+  return std::max<std::int64_t>(32, (std::int64_t{1} << 20) / width);
 }
 
-/// Nothing is kept for the backward but the key.
-class Dropout : public torch::autograd::Function<Dropout> {
+/// Rows [first, last) of what may be undefined.
+at::Tensor part(const at::Tensor& t, std::int64_t first, std::int64_t last) {
+  return t.defined() ? t.slice(0, first, last) : t;
+}
+
+at::Tensor float_zeros(const at::Tensor& t) {
+  return t.defined() ? at::zeros(t.sizes(), at::kFloat) : at::Tensor();
+}
+
+/// down(dropout(activation(up(x)))), with SwiGLU's gate(x) beside up(x), chunk by chunk. Of the inner rows,
+/// several times as wide as x, the pre-activations alone are kept for the backward.
+class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& x,
-                            const ops::DropoutKey& key) {
-    auto& data = context->saved_data;
-    data["probability"] = key.probability;
-    data["key"] = std::vector<std::int64_t>{static_cast<std::int64_t>(key.seed), key.step, key.layer};
-    data["samples"] = key.samples;
-    return drop(x, key);
+  using Optional = std::optional<at::Tensor>;
+
+  /// Products have operands of `dtype`; weights and biases are float32.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& up_weight,
+                            const Optional& up_bias, const Optional& gate_weight, const Optional& gate_bias,
+                            const at::Tensor& down_weight, const Optional& down_bias,
+                            const ops::DropoutKey& key, at::ScalarType dtype, bool gradient) {
+    const at::Tensor rows = as_matrix(x, dtype), up = up_weight.to(dtype), down = down_weight.to(dtype);
+    const at::Tensor gate = gate_weight ? gate_weight->to(dtype) : at::Tensor();
+    const InnerBiases biases{up_bias.value_or(at::Tensor()), gate_bias.value_or(at::Tensor())};
+    const std::int64_t count = rows.size(0), width = down.size(1), step = rows_at_a_time(width);
+    const auto table = [&](std::int64_t height) { return at::empty({height, width}, rows.options()); };
+    const std::int64_t kept = gradient ? count : std::min(count, step);
+    const PreActivations pre{table(kept), gate.defined() ? table(kept) : at::Tensor()};
+    const at::Tensor inner = table(std::min(count, step));
+    const InnerRows inner_rows(biases, key, x.size(1), width);
+    at::Tensor out = at::empty({count, down.size(0)}, rows.options());
+    for (std::int64_t first = 0; first < count; first += step) {
+      const std::int64_t last = std::min(count, first + step), from = gradient ? first : 0;
+      const at::Tensor chunk = part(rows, first, last), to = part(inner, 0, last - first);
+      const PreActivations chunk_pre{part(pre.up, from, from + last - first),
+                                     part(pre.gate, from, from + last - first)};
+      multiply({chunk}, {up, true}, chunk_pre.up);
+      if (gate.defined()) multiply({chunk}, {gate, true}, chunk_pre.gate);
+      inner_rows.forward(chunk_pre, first, to);
+      multiply({to}, {down, true}, part(out, first, last));
+    }
+    if (down_bias) out.add_(*down_bias);
+    if (gradient) {
+      context->save_for_backward({rows, pre.up, pre.gate, up, biases.up, gate, biases.gate, down});
+      auto& data = context->saved_data;
+      data["shape"] = x.sizes().vec();
+      data["dtype"] = x.scalar_type();
+      data["down_bias"] = down_bias.has_value();
+      data["probability"] = key.probability;
+      data["key"] = std::vector<std::int64_t>{static_cast<std::int64_t>(key.seed), key.step, key.layer};
+      data["samples"] = key.samples;
+    }
+    auto shape = x.sizes().vec();
+    shape.back() = down.size(0);
+    return out.view(shape);
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& grads) {
+  static variable_list backward(AutogradContext* context, const variable_list& grads) {
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &rows = saved[0], &up = saved[3], &gate = saved[5], &down = saved[7];
+    const PreActivations pre{saved[1], saved[2]};
+    const InnerBiases biases{saved[4], saved[6]};
     auto& data = context->saved_data;
-    const auto key = data["key"].toIntVector();
-    const ops::DropoutKey same{data["probability"].toDouble(), static_cast<std::uint64_t>(key[0]), key[1],
-                               key[2], data["samples"].toIntVector()};
-    return {drop(grads[0].contiguous(), same), {}};
+    const auto shape = data["shape"].toIntVector(), key_fields = data["key"].toIntVector();
+    const ops::DropoutKey key{data["probability"].toDouble(), static_cast<std::uint64_t>(key_fields[0]),
+                              key_fields[1], key_fields[2], data["samples"].toIntVector()};
+
+    const at::Tensor grad = as_matrix(grads[0], rows.scalar_type());
+    const std::int64_t count = rows.size(0), width = down.size(1), step = rows_at_a_time(width);
+    const auto table = [&] { return at::empty({std::min(count, step), width}, rows.options()); };
+    const at::Tensor inner = table();
+    const PreActivations inner_grads{table(), gate.defined() ? table() : at::Tensor()};
+    const InnerRows inner_rows(biases, key, shape[1], width);
+    const at::Tensor grad_x = at::empty(rows.sizes(), rows.options());
+    const at::Tensor grad_up = float_zeros(up), grad_gate = float_zeros(gate), grad_down = float_zeros(down);
+    const InnerBiases bias_grads{float_zeros(biases.up), float_zeros(biases.gate)};
+    for (std::int64_t first = 0; first < count; first += step) {
+      const std::int64_t last = std::min(count, first + step), height = last - first;
+      const at::Tensor chunk = part(rows, first, last), chunk_grad = part(grad, first, last);
+      const at::Tensor chunk_grad_x = part(grad_x, first, last), chunk_inner = part(inner, 0, height);
+      const PreActivations chunk_pre{part(pre.up, first, last), part(pre.gate, first, last)};
+      const PreActivations chunk_grads{part(inner_grads.up, 0, height), part(inner_grads.gate, 0, height)};
+      multiply({chunk_grad}, {down}, chunk_grads.up);  // the gradient of the inner rows
+      inner_rows.backward(chunk_pre, first, chunk_inner, chunk_grads, bias_grads);
+      add_product({chunk_grad, true}, {chunk_inner}, grad_down);
+      add_product({chunk_grads.up, true}, {chunk}, grad_up);
+      multiply({chunk_grads.up}, {up}, chunk_grad_x);
+      if (!gate.defined()) continue;
+      add_product({chunk_grads.gate, true}, {chunk}, grad_gate);
+      chunk_grad_x.add_(product({chunk_grads.gate}, {gate}, rows.scalar_type()));
+    }
+    return {grad_x.to(data["dtype"].toScalarType()).view(shape),
+            grad_up,
+            bias_grads.up,
+            grad_gate,
+            bias_grads.gate,
+            grad_down,
+            data["down_bias"].toBool() ? at::sum(grad, 0, false, at::kFloat) : at::Tensor(),
+            {},
+            {},
+            {}};
   }
 };
 
@@ -101,19 +126,15 @@ class Dropout : public torch::autograd::Function<Dropout> {
 
 FeedForward::FeedForward(const Weights& weights, const std::string& name, const ModelConfig& config,
                          std::int64_t layer)
-    : up_(weights, name + "up"),
-      down_(weights, name + "down"),
-      gated_(config.ffn == "swiglu"),
-      layer_(layer) {
-  if (gated_) gate_ = Linear(weights, name + "gate");
+    : up_(weights, name + "up"), down_(weights, name + "down"), layer_(layer) {
+  if (config.ffn == "swiglu") gate_ = Linear(weights, name + "gate");
 }
 
 at::Tensor FeedForward::operator()(const at::Tensor& x_BND, const LayerContext& context) const {
-  const bool bfloat16 = context.forward.bfloat16;
-  at::Tensor inner =
-      gated_ ? SwiGlu::apply(gate_(x_BND, bfloat16), up_(x_BND, bfloat16)) : at::gelu(up_(x_BND, bfloat16));
-  if (context.dropout > 0) inner = Dropout::apply(inner, context.dropout_key(layer_));
-  return down_(inner, bfloat16);
+  return FeedForwardFunction::apply(
+      x_BND, up_.weight(), if_defined(up_.bias()), if_defined(gate_.weight()), if_defined(gate_.bias()),
+      down_.weight(), if_defined(down_.bias()), context.dropout_key(layer_),
+      context.forward.bfloat16 ? at::kBFloat16 : at::kFloat, at::GradMode::is_enabled());
 }
 
 }  // namespace ecp

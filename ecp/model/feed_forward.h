@@ -20,7 +20,6 @@ class FeedForward {
 
  private:
   Linear gate_, up_, down_;
-  bool gated_;
   std::int64_t layer_;
 };
 

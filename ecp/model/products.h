@@ -1,5 +1,5 @@
-// Matrix products of tensors, through ops/blas.h. Operands are 2-D and contiguous; `transposed` ones are used
-// as their transpose.
+// Matrix products of tensors, through ops/blas.h. Operands are 2-D, contiguous and both float32 or both
+// bfloat16; `transposed` ones are used as their transpose.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,10 +11,16 @@ struct Operand {
   bool transposed = false;
 };
 
-/// c = a · b + beta · c, all float32. With beta 0, c may be uninitialised.
-void multiply(Operand a, Operand b, float beta, const at::Tensor& c);
+/// c = a · b, summed in float32; c contiguous, float32 or of the operands' dtype. It may be uninitialised.
+void multiply(Operand a, Operand b, const at::Tensor& c);
 
-/// a · b of bfloat16 operands in float32.
-at::Tensor multiply_to_float(Operand a, Operand b);
+/// c += a · b; c float32.
+void add_product(Operand a, Operand b, const at::Tensor& c);
+
+/// a · b in `dtype`: float32 or that of the operands.
+at::Tensor product(Operand a, Operand b, at::ScalarType dtype);
+
+/// A table of rows [..., width] as a matrix of the operands' dtype.
+at::Tensor as_matrix(const at::Tensor& x, at::ScalarType dtype);
 
 }  // namespace ecp

@@ -111,48 +111,15 @@ void row_rotate(const float* x, const float* cos, const float* sin, bool inverse
   }
 }
 
-HWY_INLINE VF sigmoid(VF x) {
+void row_add(const float* x, const float* y, float* out, std::int64_t count) {
   const Floats d;
-  const VF one = hn::Set(d, 1.0f);
-  // Beyond ±80 it is 0 or 1 to float32, and exp stays a normal number.
-  const VF bounded = hn::Min(hn::Set(d, 80.0f), hn::Max(hn::Set(d, -80.0f), x));
-  return hn::Div(one, hn::Add(one, hn::Exp(d, hn::Neg(bounded))));
-}
-
-void row_swiglu(const float* gate, const float* up, float* out, std::int64_t count) {
-  const Floats d;
-  const auto step = [&](VF g, VF u) HWY_ATTR { return hn::Mul(hn::Mul(g, sigmoid(g)), u); };
   for_vectors(
       count,
       [&](std::int64_t i)
-          HWY_ATTR { hn::StoreU(step(hn::LoadU(d, gate + i), hn::LoadU(d, up + i)), d, out + i); },
+          HWY_ATTR { hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, out + i); },
       [&](std::int64_t i, auto mask) HWY_ATTR {
-        hn::BlendedStore(step(hn::MaskedLoad(mask, d, gate + i), hn::MaskedLoad(mask, d, up + i)), mask, d,
+        hn::BlendedStore(hn::Add(hn::MaskedLoad(mask, d, x + i), hn::MaskedLoad(mask, d, y + i)), mask, d,
                          out + i);
-      });
-}
-
-void row_swiglu_backward(const float* gate, const float* up, const float* g, float* dgate, float* dup,
-                         std::int64_t count) {
-  const Floats d;
-  const VF one = hn::Set(d, 1.0f);
-  // silu' = σ (1 + gate (1 − σ))
-  const auto of_gate = [&](VF x, VF s, VF u, VF grad) HWY_ATTR {
-    return hn::Mul(hn::Mul(grad, u), hn::Mul(s, hn::MulAdd(x, hn::Sub(one, s), one)));
-  };
-  for_vectors(
-      count,
-      [&](std::int64_t i) HWY_ATTR {
-        const VF x = hn::LoadU(d, gate + i), u = hn::LoadU(d, up + i), grad = hn::LoadU(d, g + i);
-        const VF s = sigmoid(x);
-        hn::StoreU(of_gate(x, s, u, grad), d, dgate + i);
-        hn::StoreU(hn::Mul(grad, hn::Mul(x, s)), d, dup + i);
-      },
-      [&](std::int64_t i, auto mask) HWY_ATTR {
-        const VF x = hn::MaskedLoad(mask, d, gate + i), u = hn::MaskedLoad(mask, d, up + i);
-        const VF grad = hn::MaskedLoad(mask, d, g + i), s = sigmoid(x);
-        hn::BlendedStore(of_gate(x, s, u, grad), mask, d, dgate + i);
-        hn::BlendedStore(hn::Mul(grad, hn::Mul(x, s)), mask, d, dup + i);
       });
 }
 
@@ -166,8 +133,7 @@ HWY_EXPORT(row_square_sum);
 HWY_EXPORT(row_scale_by);
 HWY_EXPORT(row_rms_backward);
 HWY_EXPORT(row_rotate);
-HWY_EXPORT(row_swiglu);
-HWY_EXPORT(row_swiglu_backward);
+HWY_EXPORT(row_add);
 
 float row_square_sum(const float* x, std::int64_t count) {
   return HWY_DYNAMIC_DISPATCH(row_square_sum)(x, count);
@@ -183,12 +149,8 @@ void row_rotate(const float* x, const float* cos, const float* sin, bool inverse
                 std::int64_t count) {
   HWY_DYNAMIC_DISPATCH(row_rotate)(x, cos, sin, inverse, out, count);
 }
-void row_swiglu(const float* gate, const float* up, float* out, std::int64_t count) {
-  HWY_DYNAMIC_DISPATCH(row_swiglu)(gate, up, out, count);
-}
-void row_swiglu_backward(const float* gate, const float* up, const float* g, float* dgate, float* dup,
-                         std::int64_t count) {
-  HWY_DYNAMIC_DISPATCH(row_swiglu_backward)(gate, up, g, dgate, dup, count);
+void row_add(const float* x, const float* y, float* out, std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(row_add)(x, y, out, count);
 }
 
 }  // namespace ecp

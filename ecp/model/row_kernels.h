@@ -22,10 +22,7 @@ void row_rms_backward(const float* x, const float* g, const float* weight, float
 void row_rotate(const float* x, const float* cos, const float* sin, bool inverse, float* out,
                 std::int64_t count);
 
-/// out = gate / (1 + e^−gate) · up.
-void row_swiglu(const float* gate, const float* up, float* out, std::int64_t count);
-/// The gradients of gate and up from that of row_swiglu's out.
-void row_swiglu_backward(const float* gate, const float* up, const float* g, float* dgate, float* dup,
-                         std::int64_t count);
+/// out = x + y.
+void row_add(const float* x, const float* y, float* out, std::int64_t count);
 
 }  // namespace ecp

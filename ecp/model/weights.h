@@ -10,6 +10,11 @@
 
 namespace ecp {
 
+/// A tensor that may be undefined, as autograd functions take it.
+inline std::optional<at::Tensor> if_defined(const at::Tensor& t) {
+  return t.defined() ? std::optional(t) : std::nullopt;
+}
+
 class Weights {
  public:
   void add(const std::string& name, at::Tensor tensor) { tensors_.emplace(name, std::move(tensor)); }

@@ -202,7 +202,7 @@ void Decoder::ffn_block(const LayerWeights& weights) {
   each_run(pool_, count_, inner * 8, 1, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       float* row = inner_.data() + i * stride;
-      gated ? kernels::silu_times(row, row + inner, inner) : kernels::gelu(row, inner);
+      gated ? kernels::silu_times(row, row + inner, row + inner, inner) : kernels::gelu(row, row, inner);
     }
   });
   linear(weights.down, inner_.data() + (gated ? inner : 0), stride, count_, x_.data(), dim, true);

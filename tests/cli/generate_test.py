@@ -195,6 +195,7 @@ class BadInput(unittest.TestCase):
         self.refused("did you mean '--temperature'?", "bytes", "--temprature", "1")
         self.refused("unexpected argument", "bytes", "extra")
         self.refused("--stream forever", "bytes", "--json", "--stream", "forever")
+        self.refused("--max-tokens excludes --stream", "bytes", "--stream", "forever", "--max-tokens", "9")
 
     def test_a_full_disk_is_an_error(self):
         with open("/dev/full", "wb") as full:

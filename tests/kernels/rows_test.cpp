@@ -122,19 +122,28 @@ TEST_P(Rows, RopeTurnsPairsByPositionTimesFrequency) {
   }
 }
 
-TEST_P(Rows, ActivationsEqualTheirDefinitionsInDouble) {
+/// Values from −20 to 20 and far beyond.
+std::vector<float> activation_inputs() {
   std::vector<float> x;
   for (int i = -2000; i <= 2000; ++i) x.push_back(static_cast<float>(i) * 0.01f);
   for (const float extreme : {-1e30f, -100.0f, -88.5f, -13.5f, 0.0f, 1e-30f, 13.5f, 88.5f, 100.0f, 1e30f}) {
     x.push_back(extreme);
   }
-  const auto up = random_values(static_cast<std::int64_t>(x.size()), 11);
-  auto activated = x, gated = up;
-  gelu(activated.data(), static_cast<std::int64_t>(x.size()));
-  silu_times(x.data(), gated.data(), static_cast<std::int64_t>(x.size()));
+  return x;
+}
+
+double normal_cdf(double x) { return 0.5 * std::erfc(-x / std::numbers::sqrt2); }
+
+TEST_P(Rows, ActivationsEqualTheirDefinitionsInDouble) {
+  const auto x = activation_inputs();
+  const auto count = static_cast<std::int64_t>(x.size());
+  const auto up = random_values(count, 11);
+  std::vector<float> activated(x.size()), gated(x.size());
+  gelu(x.data(), activated.data(), count);
+  silu_times(x.data(), up.data(), gated.data(), count);
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double value = x[i];
-    const double expected = value * 0.5 * std::erfc(-value / std::numbers::sqrt2);
+    const double expected = value * normal_cdf(value);
     // Far in the tail e^(−x²/2) takes the rounding of its exponent with it.
     EXPECT_NEAR(activated[i], expected, std::abs(expected) * 1e-6 * (1 + 0.2 * value * value) + 1e-36)
         << value;
@@ -143,28 +152,63 @@ TEST_P(Rows, ActivationsEqualTheirDefinitionsInDouble) {
   }
 }
 
+TEST_P(Rows, ActivationsGradientsEqualTheirDefinitionsInDouble) {
+  const auto x = activation_inputs();
+  const auto count = static_cast<std::int64_t>(x.size());
+  const auto up = random_values(count, 15), grad = random_values(count, 16);
+  std::vector<float> activated(x.size()), gated(x.size()), again(x.size()), dx(x.size()), dgate(x.size()),
+      dup(x.size());
+  gelu(x.data(), activated.data(), count);
+  gelu_backward(x.data(), grad.data(), again.data(), dx.data(), count);
+  EXPECT_EQ(again, activated);
+  silu_times(x.data(), up.data(), gated.data(), count);
+  silu_times_backward(x.data(), up.data(), grad.data(), again.data(), dgate.data(), dup.data(), count);
+  EXPECT_EQ(again, gated);
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double value = x[i], g = grad[i], sigma = 1 / (1 + std::exp(-value));
+    const double density = std::exp(-value * value / 2) / std::sqrt(2 * std::numbers::pi);
+    EXPECT_NEAR(dx[i], g * (normal_cdf(value) + value * density), std::abs(g) * 2e-6) << value;
+    const double slope = std::abs(value) > 80 ? sigma : sigma * (1 + value * (1 - sigma));
+    EXPECT_NEAR(dgate[i], g * up[i] * slope, std::abs(g * up[i]) * 2e-6) << value;
+    EXPECT_NEAR(dup[i], g * value * sigma, std::abs(g * value * sigma) * 1e-6 + 1e-6) << value;
+  }
+}
+
+TEST_P(Rows, ActivationsMayOverwriteTheirOperands) {
+  for (const std::int64_t count : odd_lengths) {
+    const auto x = random_values(count, 17), up = random_values(count, 18), grad = random_values(count, 19);
+    const auto size = static_cast<std::size_t>(count);
+    std::vector<float> out(size), dx(size), dgate(size), dup(size), in_place = grad, of_up = grad;
+    gelu_backward(x.data(), grad.data(), out.data(), dx.data(), count);
+    gelu_backward(x.data(), in_place.data(), out.data(), in_place.data(), count);
+    EXPECT_EQ(in_place, dx);
+    silu_times_backward(x.data(), up.data(), grad.data(), out.data(), dgate.data(), dup.data(), count);
+    silu_times_backward(x.data(), up.data(), of_up.data(), out.data(), dgate.data(), of_up.data(), count);
+    EXPECT_EQ(of_up, dup);
+  }
+}
+
 TEST_P(Rows, ActivationsStayWithinOddLengths) {
   for (const std::int64_t count : odd_lengths) {
-    const auto gate = random_values(count, 12);
-    auto x = random_values(count + 1, 13), up = random_values(count + 1, 14);
-    x.back() = up.back() = guard;
-    const auto x_before = x;
-    gelu(x.data(), count);
-    silu_times(gate.data(), up.data(), count);
-    const double last = x_before[static_cast<std::size_t>(count - 1)];
-    EXPECT_NEAR(x[static_cast<std::size_t>(count - 1)], last * 0.5 * std::erfc(-last / std::numbers::sqrt2),
-                1e-6);
-    EXPECT_EQ(x.back(), guard);
-    EXPECT_EQ(up.back(), guard);
+    const auto gate = random_values(count, 12), before = random_values(count, 13);
+    auto x = before, up = random_values(count, 14), dx = before;
+    for (auto* values : {&x, &up, &dx}) values->push_back(guard);
+    gelu(x.data(), x.data(), count);
+    silu_times(gate.data(), up.data(), up.data(), count);
+    const double last = before[static_cast<std::size_t>(count - 1)];
+    EXPECT_NEAR(x[static_cast<std::size_t>(count - 1)], last * normal_cdf(last), 1e-6);
+    gelu_backward(gate.data(), dx.data(), x.data(), dx.data(), count);
+    silu_times_backward(gate.data(), gate.data(), dx.data(), x.data(), dx.data(), up.data(), count);
+    for (const auto& values : {x, up, dx}) EXPECT_EQ(values.back(), guard);
   }
 }
 
 TEST_P(Rows, NotANumberStaysVisible) {
   std::vector<float> x = {std::nanf(""), 1.0f}, up = {1.0f, std::nanf("")};
-  gelu(x.data(), 2);
+  gelu(x.data(), x.data(), 2);
   EXPECT_TRUE(std::isnan(x[0]));
   EXPECT_FALSE(std::isnan(x[1]));
-  silu_times(x.data(), up.data(), 2);
+  silu_times(x.data(), up.data(), up.data(), 2);
   EXPECT_TRUE(std::isnan(up[0]) && std::isnan(up[1]));
 }
 
