@@ -130,6 +130,35 @@ struct HeadDropout {
   }
 };
 
+/// One tile of queries of one head: what both directions need of it.
+template <typename E>
+struct Tile {
+  std::int64_t sample, head, first, count;
+  Interval keys;  // all that its rows see
+  Head<const E> q, k, v;
+  HeadDropout dropout;
+
+  Tile(const Geometry& g, const AttentionInputs& in, std::int64_t of_sample, std::int64_t of_head,
+       std::int64_t begin, std::int64_t end)
+      : sample(of_sample),
+        head(of_head),
+        first(begin),
+        count(end - begin),
+        keys(g.keys(sample, begin, end)),
+        q(head_of<const E>(in.q, sample, head)),
+        k(head_of<const E>(in.k, sample, head / (g.heads / g.kv_heads))),
+        v(in.v ? head_of<const E>(*in.v, sample, head / (g.heads / g.kv_heads)) : k),
+        dropout(in.dropout, g, sample, head) {}
+
+  /// What row `i` of the tile sees of `among` keys from key `from`, counted from there.
+  [[nodiscard]] Interval seen(const Geometry& g, std::int64_t i, std::int64_t from,
+                              std::int64_t among) const {
+    const Interval all = g.keys(sample, first + i);
+    const std::int64_t lo = std::clamp<std::int64_t>(all.lo - from, 0, among);
+    return {lo, std::clamp<std::int64_t>(all.hi - from, lo, among)};
+  }
+};
+
 template <typename T>
 struct ForwardScratch {
   std::vector<T> scores, out, row_max, row_sum, q, k, v;
@@ -138,18 +167,12 @@ struct ForwardScratch {
 
 /// One tile of queries: online softmax over chunks of keys.
 template <typename T, typename E>
-void forward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sample, std::int64_t head,
-                  std::int64_t first, std::int64_t last, const at::Tensor& out_BNHD, T* log_sum_exp,
-                  ForwardScratch<T>& scratch) {
+void forward_tile(const Geometry& g, const AttentionInputs& in, const Tile<E>& tile,
+                  const at::Tensor& out_BNHD, T* log_sum_exp, ForwardScratch<T>& scratch) {
   constexpr T none = -std::numeric_limits<T>::infinity();
-  const std::int64_t count = last - first, width = g.width;
-  const std::int64_t kv_head = head / (g.heads / g.kv_heads);
-  const auto k_head = head_of<const E>(in.k, sample, kv_head);
-  const auto v_head = in.v ? head_of<const E>(*in.v, sample, kv_head) : k_head;
-  const HeadDropout dropout(in.dropout, g, sample, head);
-  const Interval all = g.keys(sample, first, last);
+  const std::int64_t first = tile.first, count = tile.count, width = g.width;
 
-  const auto q = rows_of<T>(head_of<const E>(in.q, sample, head), first, count, width, scratch.q);
+  const auto q = rows_of<T>(tile.q, first, count, width, scratch.q);
   scratch.scores.resize(static_cast<std::size_t>(count * key_chunk));
   scratch.out.assign(static_cast<std::size_t>(count * width), T{0});
   scratch.row_max.assign(static_cast<std::size_t>(count), none);
@@ -157,16 +180,14 @@ void forward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sam
   const Matrix<T> scores{scratch.scores.data(), key_chunk};
   const Matrix<T> out{scratch.out.data(), width};
 
-  for (std::int64_t from = all.lo; from < all.hi; from += key_chunk) {
-    const std::int64_t keys = std::min(key_chunk, all.hi - from);
-    const auto k = rows_of<T>(k_head, from, keys, width, scratch.k);
-    const auto v = in.v ? rows_of<T>(v_head, from, keys, width, scratch.v) : k;
+  for (std::int64_t from = tile.keys.lo; from < tile.keys.hi; from += key_chunk) {
+    const std::int64_t keys = std::min(key_chunk, tile.keys.hi - from);
+    const auto k = rows_of<T>(tile.k, from, keys, width, scratch.k);
+    const auto v = in.v ? rows_of<T>(tile.v, from, keys, width, scratch.v) : k;
     gemm(count, keys, width, static_cast<T>(in.scale), q, k.t(), T{0}, scores);
     for (std::int64_t i = 0; i < count; ++i) {
       T* row = scores.data + i * key_chunk;
-      const Interval seen = g.keys(sample, first + i);
-      const std::int64_t lo = std::clamp<std::int64_t>(seen.lo - from, 0, keys);
-      const std::int64_t hi = std::clamp<std::int64_t>(seen.hi - from, lo, keys);
+      const auto [lo, hi] = tile.seen(g, i, from, keys);
       std::fill(row, row + lo, T{0});
       std::fill(row + hi, row + keys, T{0});
       if (lo == hi) continue;
@@ -184,14 +205,14 @@ void forward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sam
       }
       largest = raised;
       sum += row_exp(row + lo, hi - lo, raised);
-      if (const float* factors = dropout.factors(first + i, from + lo, hi - lo, scratch.factors)) {
+      if (const float* factors = tile.dropout.factors(first + i, from + lo, hi - lo, scratch.factors)) {
         row_multiply(row + lo, hi - lo, factors);
       }
     }
     gemm(count, width, keys, T{1}, {scores.data, key_chunk}, v, T{1}, out);
   }
 
-  const auto result = head_of<E>(out_BNHD, sample, head);
+  const auto result = head_of<E>(out_BNHD, tile.sample, tile.head);
   for (std::int64_t i = 0; i < count; ++i) {
     const T sum = scratch.row_sum[static_cast<std::size_t>(i)];
     log_sum_exp[first + i] =
@@ -219,8 +240,8 @@ void forward(const AttentionInputs& in, const at::Tensor& out, const at::Tensor&
     for (std::int64_t task = begin; task < end; ++task) {
       const std::int64_t head = task / tiles % g.heads, sample = task / tiles / g.heads;
       const std::int64_t first = starts[static_cast<std::size_t>(task % tiles)];
-      forward_tile<T, E>(g, in, sample, head, first, g.tile_end(first), out,
-                         sums + (sample * g.heads + head) * g.n, scratch);
+      const Tile<E> tile(g, in, sample, head, first, g.tile_end(first));
+      forward_tile<T, E>(g, in, tile, out, sums + (sample * g.heads + head) * g.n, scratch);
     }
   });
 }
@@ -234,19 +255,14 @@ struct BackwardScratch {
 /// One tile of queries: probabilities again from log_sum_exp, gradients added to dq (scratch), dk and dv in
 /// place.
 template <typename T, typename E>
-void backward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sample, std::int64_t head,
-                   std::int64_t first, std::int64_t last, const at::Tensor& grad_out, const at::Tensor& out,
-                   const T* log_sum_exp, const at::Tensor& grad_q, Head<T> dk, Head<T> dv,
-                   BackwardScratch<T>& scratch) {
+void backward_tile(const Geometry& g, const AttentionInputs& in, const Tile<E>& tile,
+                   const at::Tensor& grad_out, const at::Tensor& out, const T* log_sum_exp,
+                   const at::Tensor& grad_q, Head<T> dk, Head<T> dv, BackwardScratch<T>& scratch) {
   constexpr T none = -std::numeric_limits<T>::infinity();
-  const std::int64_t count = last - first, width = g.width;
-  const std::int64_t kv_head = head / (g.heads / g.kv_heads);
-  const auto k_head = head_of<const E>(in.k, sample, kv_head);
-  const auto v_head = in.v ? head_of<const E>(*in.v, sample, kv_head) : k_head;
-  const HeadDropout dropout(in.dropout, g, sample, head);
-  const Interval all = g.keys(sample, first, last);
+  const std::int64_t first = tile.first, count = tile.count, width = g.width;
+  const std::int64_t sample = tile.sample, head = tile.head;
 
-  const auto q = rows_of<T>(head_of<const E>(in.q, sample, head), first, count, width, scratch.q);
+  const auto q = rows_of<T>(tile.q, first, count, width, scratch.q);
   const auto dout = rows_of<T>(head_of<const E>(grad_out, sample, head), first, count, width, scratch.dout);
   const auto result = rows_of<T>(head_of<const E>(out, sample, head), first, count, width, scratch.out);
   scratch.scores.resize(static_cast<std::size_t>(count * key_chunk));
@@ -264,25 +280,23 @@ void backward_tile(const Geometry& g, const AttentionInputs& in, std::int64_t sa
   const Matrix<T> dq{scratch.dq.data(), width};
   const auto scale = static_cast<T>(in.scale);
 
-  for (std::int64_t from = all.lo; from < all.hi; from += key_chunk) {
-    const std::int64_t keys = std::min(key_chunk, all.hi - from);
-    const auto k = rows_of<T>(k_head, from, keys, width, scratch.k);
-    const auto v = in.v ? rows_of<T>(v_head, from, keys, width, scratch.v) : k;
+  for (std::int64_t from = tile.keys.lo; from < tile.keys.hi; from += key_chunk) {
+    const std::int64_t keys = std::min(key_chunk, tile.keys.hi - from);
+    const auto k = rows_of<T>(tile.k, from, keys, width, scratch.k);
+    const auto v = in.v ? rows_of<T>(tile.v, from, keys, width, scratch.v) : k;
     gemm(count, keys, width, scale, q, k.t(), T{0}, scores);
     gemm(count, keys, width, T{1}, dout, v.t(), T{0}, dscores);
     for (std::int64_t i = 0; i < count; ++i) {
       T* row = scores.data + i * key_chunk;
       T* drow = dscores.data + i * key_chunk;
       const T sum = log_sum_exp[first + i];
-      const Interval seen = g.keys(sample, first + i);
-      const std::int64_t lo = sum == none ? 0 : std::clamp<std::int64_t>(seen.lo - from, 0, keys);
-      const std::int64_t hi = sum == none ? 0 : std::clamp<std::int64_t>(seen.hi - from, lo, keys);
+      const auto [lo, hi] = sum == none ? Interval{0, 0} : tile.seen(g, i, from, keys);
       for (T* unseen : {row, drow}) {
         std::fill(unseen, unseen + lo, T{0});
         std::fill(unseen + hi, unseen + keys, T{0});
       }
       row_softmax_backward(row + lo, drow + lo, hi - lo, sum, scratch.delta[static_cast<std::size_t>(i)],
-                           dropout.factors(first + i, from + lo, hi - lo, scratch.factors));
+                           tile.dropout.factors(first + i, from + lo, hi - lo, scratch.factors));
     }
     gemm(keys, width, count, T{1}, p.t(), dout, T{1}, {dv.data + from * dv.stride, dv.stride});
     gemm(keys, width, count, scale, ds.t(), q, T{1}, {dk.data + from * dk.stride, dk.stride});
@@ -317,7 +331,7 @@ void backward(const AttentionInputs& in, const at::Tensor& grad_out, const at::T
       for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
         for (std::int64_t first = 0; first < g.n;) {
           const std::int64_t last = g.tile_end(first);
-          backward_tile<T, E>(g, in, sample, head, first, last, grad_out, out,
+          backward_tile<T, E>(g, in, Tile<E>(g, in, sample, head, first, last), grad_out, out,
                               sums + (sample * g.heads + head) * g.n, grad_q, dk, dv, scratch);
           first = last;
         }
