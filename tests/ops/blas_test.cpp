@@ -55,7 +55,7 @@ void check(std::int64_t m, std::int64_t n, std::int64_t k, bool a_transposed, bo
 
 TEST(Gemm, AgreesWithTheDefinition) {
   for (const std::int64_t m : {1, 2, 17, 64}) {
-    for (const std::int64_t n : {1, 3, 33}) {
+    for (const std::int64_t n : {1, 3, 33, 203}) {
       for (const std::int64_t k : {1, 5, 64}) {
         for (const bool a : {false, true}) {
           for (const bool b : {false, true}) {
