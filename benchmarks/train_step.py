@@ -7,13 +7,13 @@ forward, backward, clipping, AdamW. Printed and written: medians and the median 
 """
 
 import argparse
-import datetime
 import json
-import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+import common
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,16 +46,6 @@ class Worker:
         self.process.wait()
 
 
-def processor():
-    fields = {}
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    flags = fields.get("flags", "").split()
-    kinds = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    return f"{fields.get('model name', platform.machine())} ({', '.join(kinds)})"
-
-
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary-dir", type=Path, default=HERE.parent / "build" / "release")
@@ -70,7 +60,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=0, help="0: all available")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=3, help="steps per turn")
-    parser.add_argument("--output", type=Path, default=HERE / "results", help="folder for train_step.json and .md")
+    parser.add_argument("--output", type=Path, default=common.RESULTS, help="folder for train_step.json and .md")
     return parser.parse_args()
 
 
@@ -102,7 +92,7 @@ def report(args, rates):
     (name, ours), (peer_name, peer) = rates.items()
     ratios = [a / b for a, b in zip(ours, peer)]
     result = {
-        "benchmark": "train_step", "date": datetime.date.today().isoformat(), "processor": processor(),
+        **common.heading("train_step"),
         "dtype": "float32", "preset": "paper", "dropout": 0,
         "sizes": {key: getattr(args, key) for key in
                   ("vocab", "dim", "layers", "heads", "sequence", "block", "batch", "threads")},
@@ -121,10 +111,7 @@ def report(args, rates):
         f"Ratio of neighbouring turns: median {result['ratio']['median']:.2f}, {min(ratios):.2f} to {max(ratios):.2f}.",
         "",
     ]
-    args.output.mkdir(parents=True, exist_ok=True)
-    (args.output / "train_step.json").write_text(json.dumps(result, indent=2) + "\n")
-    (args.output / "train_step.md").write_text("\n".join(lines))
-    print("\n".join(lines))
+    common.write(args.output, result, lines)
 
 
 def main():

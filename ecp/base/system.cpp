@@ -12,9 +12,9 @@
 namespace ecp {
 namespace {
 
-/// The value of the first line "key : value" of /proc/cpuinfo.
-std::string cpuinfo(const std::string& key) {
-  std::ifstream file("/proc/cpuinfo");
+/// The value of the first line "key : value" of a file of /proc.
+std::string proc_value(const char* path, const std::string& key) {
+  std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     const auto colon = line.find(':');
     if (colon == std::string::npos || line.compare(0, key.size(), key) != 0) continue;
@@ -23,6 +23,8 @@ std::string cpuinfo(const std::string& key) {
   }
   return "";
 }
+
+std::string cpuinfo(const std::string& key) { return proc_value("/proc/cpuinfo", key); }
 
 }  // namespace
 
@@ -44,6 +46,13 @@ std::uint64_t resident_memory() {
   std::uint64_t all = 0, resident = 0;
   file >> all >> resident;
   return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t free_memory() {
+  std::istringstream value(proc_value("/proc/meminfo", "MemAvailable"));
+  std::uint64_t kilobytes = 0;
+  value >> kilobytes;
+  return kilobytes * 1024;
 }
 
 std::string cpu_name() {

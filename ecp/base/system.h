@@ -13,6 +13,8 @@ int available_cpus();
 std::uint64_t peak_memory();
 /// Resident memory of this process now, in bytes.
 std::uint64_t resident_memory();
+/// Memory that new allocations can have without swapping, in bytes; 0 where /proc doesn't say.
+std::uint64_t free_memory();
 /// "AMD EPYC ..." from /proc/cpuinfo, or "unknown".
 std::string cpu_name();
 /// Instruction sets of this processor that matter to the kernels: "avx2", "avx512", "avx512_bf16",

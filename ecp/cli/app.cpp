@@ -6,6 +6,7 @@
 #include <exception>
 #include <new>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "ecp/base/error.h"
@@ -47,6 +48,8 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
       if (!known) hint = did_you_mean(argument, names);
     }
   }
+  const bool no_command = app.get_subcommands().empty() && error.get_name() == "RequiredError" && argc > 1;
+  if (no_command) message = fmt::format("unknown subcommand or option '{}' (see ecp --help)", argv[1]);
   fmt::print(stderr, "ecp: {}{}\n", message, hint);
   return 2;
 }
@@ -75,8 +78,9 @@ int run(CLI::App& app, int argc, const char* const* argv) {
     fmt::print(stderr, "ecp: error: {}\n", error.what());
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "ecp: error: out of memory\n");
-  } catch (const std::exception& error) {
-    fmt::print(stderr, "ecp: error: {}\n", error.what());
+  } catch (const std::exception& error) {  // LibTorch's go on with the stack
+    const std::string_view text = error.what();
+    fmt::print(stderr, "ecp: error: {}\n", text.substr(0, text.find('\n')));
   }
   return 1;
 }

@@ -19,6 +19,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/files.h"
+#include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/runtime/model.h"
@@ -174,19 +175,6 @@ class Run {
   bool by_token_ = false, noted_ = false;
 };
 
-/// A whole number that fits the option's type; what strtoll makes of "-1" or of too many digits is not taken.
-template <class Number>
-CLI::Validator whole_number() {
-  return {[](const std::string& text) -> std::string {
-            Number value{};
-            const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-            if (error == std::errc() && end == text.data() + text.size()) return "";
-            return fmt::format("expected a whole number{}, got '{}'",
-                               std::is_unsigned_v<Number> ? " from 0" : "", text);
-          },
-          ""};
-}
-
 void generate(Options& options) {
   if (!options.dash.empty() && options.dash != "-")
     throw CLI::ValidationError("unexpected argument", options.dash);
@@ -215,7 +203,7 @@ void add_generate(CLI::App& app) {
   auto* tokens =
       command->add_option("--tokens", options->tokens, "Prompt as token ids, e.g. 5,17; prints ids")
           ->delimiter(',')
-          ->check(whole_number<std::uint64_t>())
+          ->check(whole_number(0))
           ->allow_extra_args(false);
   const std::vector<CLI::Option*> prompts = {dash, prompt, file, tokens};
   for (CLI::Option* one : prompts) {
@@ -225,12 +213,12 @@ void add_generate(CLI::App& app) {
   }
   command->add_option("--max-tokens", sampling.max_tokens, "Tokens to generate; -1: until the text ends")
       ->capture_default_str()
-      ->check(whole_number<std::int64_t>());
+      ->check(whole_number(-1));
   command->add_option("--temperature", sampling.temperature, "0: always the most probable token")
       ->capture_default_str();
   command->add_option("--top-k", sampling.top_k, "Only the K most probable tokens; 0: all")
       ->capture_default_str()
-      ->check(whole_number<std::int64_t>());
+      ->check(whole_number(0));
   command
       ->add_option("--top-p", sampling.top_p,
                    "Only the most probable tokens with this share together; 1: all")
@@ -245,10 +233,10 @@ void add_generate(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--repetition-window", sampling.repetition_window, "How many tokens are recent")
       ->capture_default_str()
-      ->check(whole_number<std::int64_t>());
+      ->check(whole_number(0));
   command->add_option("--seed", sampling.seed, "The same seed gives the same text")
       ->capture_default_str()
-      ->check(whole_number<std::uint64_t>());
+      ->check(whole_number(0));
   command->add_option("--stop", sampling.stop, "End before this text; may be given several times")
       ->allow_extra_args(false);
   command->add_option("--stream", options->stream, "'forever': go on until Ctrl-C, past the ends of texts")
@@ -256,7 +244,7 @@ void add_generate(CLI::App& app) {
       ->excludes("--max-tokens");
   command->add_option("--threads", options->threads, "0: all available CPUs")
       ->capture_default_str()
-      ->check(whole_number<int>());
+      ->check(whole_number(0, most_threads));
   command->add_flag("--json", options->json, "Print one JSON object at the end");
   command->add_flag("--quiet", options->quiet, "No figures and notes on standard error");
   command->footer(

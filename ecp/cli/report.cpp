@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "ecp/base/files.h"
+#include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/experiment/chart.h"
@@ -41,6 +42,7 @@ void add_report(CLI::App& app) {
   report->footer("Example:\n  ecp report runs/austen");
   report->callback([options] {
     const Path output = options->output.empty() ? Path(options->run) / "report.html" : Path(options->output);
+    check_output(output, ".html");
     write_file(output, render_report(options->run));
     const auto evaluations = read_evaluations(options->run);
     if (!evaluations.empty()) fmt::print("{}", evaluations_table(evaluations));

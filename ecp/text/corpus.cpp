@@ -42,7 +42,8 @@ std::vector<Path> files_in(const Path& folder, Format format) {
   }
   require(!error, "cannot read folder '{}': {}", folder.string(), error.message());
   std::sort(files.begin(), files.end());
-  require(!files.empty(), "folder '{}': no text files in it (.txt, .md, .jsonl, .tokens; with --format any)",
+  require(!files.empty(),
+          "folder '{}': no text files in it (.txt, .md, .jsonl, .tokens; an explicit --format takes all)",
           folder.string());
   return files;
 }

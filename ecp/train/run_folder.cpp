@@ -28,6 +28,7 @@ std::optional<std::int64_t> step_of(const std::string& name) {
 }  // namespace
 
 void RunFolder::require_new() const {
+  require(!path_.empty(), "run folder: expected a name, got an empty one");
   std::error_code error;
   if (!std::filesystem::exists(std::filesystem::symlink_status(path_, error))) return;
   if (std::filesystem::is_directory(path_, error) && std::filesystem::is_empty(path_, error)) return;
@@ -35,6 +36,7 @@ void RunFolder::require_new() const {
 }
 
 void RunFolder::require_started() const {
+  require(!path_.empty(), "run folder: expected a name, got an empty one");
   require(std::filesystem::exists(path_), "run folder '{}': no such folder, there is nothing to resume",
           path_.string());
   require(std::filesystem::exists(config()),

@@ -17,6 +17,7 @@
 #include "ecp/train/batches.h"
 #include "ecp/train/checkpointing.h"
 #include "ecp/train/initial_weights.h"
+#include "ecp/train/memory.h"
 #include "ecp/train/metrics_log.h"
 #include "ecp/train/optimizer.h"
 #include "ecp/train/run_facts.h"
@@ -35,9 +36,10 @@ int set_threads(const TrainConfig& config) {
   return threads;
 }
 
-/// The configuration with the vocabulary of the data.
+/// The configuration with the vocabulary of the data, if the machine can bear it.
 Config with_vocab(Config config, const TrainingData& data) {
   config.model.vocab = data.vocab_size();
+  require_memory(config);
   return config;
 }
 

@@ -69,6 +69,25 @@ class Eval(CommandTest):
         self.ecp("tokenize", "novel.txt", "--output", "pieces.npy", "--train-tokenizer", "bpe", "--vocab-size", "285")
         self.assertIn("aren't those of the checkpoint's tokenizer", self.fails("eval", "run", "--data", "pieces.npy"))
 
+    def test_numbers_out_of_range(self):
+        evaluate = ["eval", "run", "--data", "validation.npy"]
+        for option, value, expected in [("--context", "-1", "from 0"), ("--tokens", "0", "from 1"), ("--tokens", "-5", "from 1"),
+                                        ("--threads", "100000", "from 1 to 1024"), ("--batch", "1.5", "from 1")]:
+            self.assertIn(f"{option}: expected a whole number {expected}, got '{value}'",
+                          self.fails(*evaluate, option, value, code=2))
+        self.assertIn("--context: expected none", self.fails(*evaluate, "--protocol", "authors", "--context", "3"))
+
+    def test_an_output_never_overwrites_an_input(self):
+        evaluate = ["eval", "run", "--data", "validation.npy"]
+        before = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        (self.folder / "closed.json").mkdir()
+        for output, message in [("validation.npy", "ending in .json"), ("validation.json", "would be overwritten"),
+                                ("./run/../validation.json", "would be overwritten"), ("closed.json", "got the folder"),
+                                ("validation.npy/result.json", "cannot make folder")]:
+            self.assertIn(message, self.fails(*evaluate, "--output", output), output)
+        self.assertIn("ending in .html", self.fails("report", "run", "--output", "run/metrics.jsonl"))
+        self.assertEqual({path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}, before)
+
     def test_damage(self):
         weights = (self.folder / "run/checkpoints/best/model.safetensors").resolve()
         content = weights.read_bytes()

@@ -175,9 +175,10 @@ class BadInput(unittest.TestCase):
             self.refused("repetition_penalty", "bytes", "--repetition-penalty", value)
         self.refused("top_p", "bytes", "--top-p", "2")
         self.refused("temperature", "bytes", "--temperature", "warm")
-        self.refused("max_tokens", "bytes", "--max-tokens", "-5")
-        self.refused("top_k", "bytes", "--top-k", "-1")
-        self.refused("threads", "bytes", "--threads", "-2")
+        self.refused("--max-tokens: expected a whole number from -1, got '-5'", "bytes", "--max-tokens", "-5")
+        self.refused("--top-k: expected a whole number from 0", "bytes", "--top-k", "-1")
+        self.refused("from 0 to 1024, got '-2'", "bytes", "--threads", "-2")
+        self.refused("from 0 to 1024", "bytes", "--threads", "100000")
         for option in ("--top-k", "--seed", "--max-tokens", "--repetition-window", "--threads"):
             for value in ("99999999999999999999", "1.5", "x"):
                 self.refused("expected a whole number", "bytes", option, value)

@@ -94,8 +94,19 @@ class Train(CommandTest):
         self.assertIn("expected a CONFIG", self.fails("train", "--output", "run"))
         self.assertIn("--output", self.fails("train", "config.toml", code=2))
         self.assertIn("--resume", self.fails("train", "config.toml", "--output", "run", "--resum", code=2))
+        self.assertIn("expected a name, got an empty one", self.fails("train", "config.toml", "--output", ""))
+        self.assertIn("unknown subcommand or option 'trian' (see ecp --help) (did you mean 'train'?)",
+                      self.fails("trian", "config.toml", code=2))
         self.assertIn("unknown key 'train.ler' (did you mean 'lr'?)",
                       self.fails("train", "config.toml", "--output", "run", "--set", "train.ler=1"))
+
+    def test_what_cannot_fit_into_memory_is_refused_at_once(self):
+        for field in ("train.batch=1048576", "model.layers=1024"):
+            said = self.fails("train", "config.toml", "--output", "run", "--set", field, "--set", "model.dim=16384",
+                              "--set", "model.ffn_dim=65536")
+            self.assertIn("of memory", said, field)
+            self.assertNotIn("\n", said.strip())
+            self.assertFalse((self.folder / "run").exists())
 
     def test_vocabularies_that_do_not_match(self):
         self.write("novel.txt", text(400, seed=3))

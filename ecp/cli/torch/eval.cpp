@@ -6,11 +6,11 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
-#include <system_error>
 
 #include "ecp/base/error.h"
 #include "ecp/base/files.h"
 #include "ecp/base/system.h"
+#include "ecp/cli/arguments.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/cli/torch/commands.h"
 #include "ecp/eval/checkpoint_evaluation.h"
@@ -46,23 +46,20 @@ std::string table(const Evaluation& result) {
         std::to_string(result.bytes), std::to_string(result.window), std::to_string(result.context)}});
 }
 
-void write_output(const Path& path, const std::string& text) {
-  std::error_code error;
-  if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
-  require(!error, "cannot make folder '{}': {}", path.parent_path().string(), error.message());
-  write_file(path, text);
-}
-
 void run(Options options) {
+  if (!options.output.empty())
+    check_output(options.output, ".json", {Path(options.data).replace_extension(".json")});
   at::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
   options.evaluation.protocol = parse_protocol(options.protocol);
+  require(options.protocol == "standard" || options.evaluation.context < 0,
+          "--context: expected none with --protocol authors, whose stride is half a window");
   options.evaluation.bfloat16 = options.dtype == "bfloat16";
   const Evaluation result =
       evaluate_checkpoint(options.checkpoint, options.data, options.evaluation, progress_bar());
   nlohmann::ordered_json json = {{"checkpoint", options.checkpoint}, {"data", options.data}};
   json.update(to_json(result));
   const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-  if (!options.output.empty()) write_output(options.output, text);
+  if (!options.output.empty()) write_file(options.output, text);
   fmt::print("{}", options.json ? text : table(result));
 }
 
@@ -80,16 +77,18 @@ void add_eval(CLI::App& app) {
   command
       ->add_option("--context", evaluation.context,
                    "Tokens before each scored one at least; default half a window")
-      ->check(CLI::NonNegativeNumber)
+      ->check(whole_number(0))
       ->type_name("N");
   command->add_option("--window", evaluation.window, "Window in tokens; default the trained length")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->type_name("N");
   command->add_option("--batch", evaluation.batch, "Windows at a time")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1))
       ->type_name("B")
       ->capture_default_str();
-  command->add_option("--tokens", evaluation.tokens, "Only the first N tokens")->type_name("N");
+  command->add_option("--tokens", evaluation.tokens, "Only the first N tokens")
+      ->check(whole_number(1))
+      ->type_name("N");
   command->add_option("--protocol", options->protocol, "Which windows and rows count")
       ->check(CLI::IsMember({"standard", "authors"}))
       ->capture_default_str();
@@ -97,7 +96,7 @@ void add_eval(CLI::App& app) {
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
   command->add_option("--threads", options->threads, "CPU threads; default all available")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1, most_threads))
       ->type_name("N");
   command->add_option("--output", options->output, "Also write the result as JSON")->type_name("FILE.json");
   command->add_flag("--json", options->json, "Print JSON instead of a table");

@@ -14,6 +14,7 @@
 #include "ecp/base/error.h"
 #include "ecp/base/files.h"
 #include "ecp/base/system.h"
+#include "ecp/cli/arguments.h"
 #include "ecp/cli/torch/commands.h"
 #include "ecp/model/language_model.h"
 #include "ecp/text/npy.h"
@@ -143,7 +144,7 @@ void add_score(CLI::App& app) {
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
   command->add_option("--threads", options->threads, "CPU threads; default all available")
-      ->check(CLI::PositiveNumber)
+      ->check(whole_number(1, most_threads))
       ->type_name("N");
   command->add_flag("--json", options->json, "Print JSON");
   command->footer(

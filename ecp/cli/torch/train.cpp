@@ -122,11 +122,12 @@ class Screen {
   std::optional<std::int64_t> resumed_from_;
 };
 
-void report(const TrainOutcome& outcome, std::optional<std::int64_t> resumed_from,
+void report(const TrainOutcome& outcome, const TrainConfig& config, std::optional<std::int64_t> resumed_from,
             const std::string& output) {
   if (resumed_from == outcome.step) {
-    fmt::print("the run is already at its end, step {}; more with --set train.steps=N\n{}\n", outcome.step,
-               output);
+    const char* field = config.minutes > 0 ? "minutes" : "steps";
+    fmt::print("the run is already at its end, step {}; more with --set train.{}=N, N in all\n{}\n",
+               outcome.step, field, output);
     return;
   }
   fmt::print("trained {} steps, {} tokens, in {}", outcome.step,
@@ -151,7 +152,7 @@ void run(const Options& options) {
   const TrainOutcome outcome =
       options.resume ? resume(options.output, config, observer) : train(config, options.output, observer);
   screen.finish();
-  report(outcome, screen.resumed_from(), options.output);
+  report(outcome, config.train, screen.resumed_from(), options.output);
 }
 
 }  // namespace
