@@ -12,6 +12,11 @@
 #include "ecp/base/error.h"
 
 namespace ecp::cli {
+namespace {
+
+Path folder_of(const Path& path) { return path.has_parent_path() ? path.parent_path() : Path("."); }
+
+}  // namespace
 
 CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
   return {[least, most](const std::string& text) -> std::string {
@@ -36,11 +41,19 @@ void check_output(const Path& path, std::string_view extension, const std::vecto
     require(!std::filesystem::equivalent(path, input, error) || error,
             "--output: '{}' is read as well and would be overwritten", shown);
   }
-  const Path folder = path.has_parent_path() ? path.parent_path() : Path(".");
-  std::filesystem::create_directories(folder, error);
-  require(!error, "cannot make folder '{}': {}", folder.string(), error.message());
-  require(::access(folder.c_str(), W_OK) == 0, "cannot write into folder '{}': {}", folder.string(),
+  Path folder = folder_of(path);
+  while (!std::filesystem::exists(folder, error)) folder = folder_of(folder);
+  require(std::filesystem::is_directory(folder, error), "--output: '{}': '{}' is no folder", shown,
+          folder.string());
+  require(::access(folder.c_str(), W_OK) == 0, "--output: cannot write into folder '{}': {}", folder.string(),
           std::strerror(errno));
+}
+
+void write_output(const Path& path, std::string_view text) {
+  std::error_code error;
+  std::filesystem::create_directories(folder_of(path), error);
+  require(!error, "cannot make folder '{}': {}", folder_of(path).string(), error.message());
+  write_file(path, text);
 }
 
 }  // namespace ecp::cli

@@ -43,7 +43,7 @@ void add_report(CLI::App& app) {
   report->callback([options] {
     const Path output = options->output.empty() ? Path(options->run) / "report.html" : Path(options->output);
     check_output(output, ".html");
-    write_file(output, render_report(options->run));
+    write_output(output, render_report(options->run));
     const auto evaluations = read_evaluations(options->run);
     if (!evaluations.empty()) fmt::print("{}", evaluations_table(evaluations));
     fmt::print("wrote {}\n", output.string());

@@ -20,6 +20,7 @@ class Eval(CommandTest):
 
     def test_json_and_table(self):
         result = self.figures("--output", "run/evaluations/validation.json")
+        self.assertEqual(self.figures("--output", "new/deep/result.json"), result)
         self.assertEqual(list(result), ["checkpoint", "data", "loss", "perplexity_token", "perplexity_word",
                                         "bits_per_byte", "tokens", "words", "bytes", "window", "context", "protocol"])
         content = (self.folder / "validation.txt").read_bytes()
@@ -83,8 +84,10 @@ class Eval(CommandTest):
         (self.folder / "closed.json").mkdir()
         for output, message in [("validation.npy", "ending in .json"), ("validation.json", "would be overwritten"),
                                 ("./run/../validation.json", "would be overwritten"), ("closed.json", "got the folder"),
-                                ("validation.npy/result.json", "cannot make folder")]:
+                                ("validation.npy/result.json", "is no folder")]:
             self.assertIn(message, self.fails(*evaluate, "--output", output), output)
+        self.fails("eval", "nowhere", "--data", "validation.npy", "--output", "new/result.json")
+        self.fails("report", "nowhere")
         self.assertIn("ending in .html", self.fails("report", "run", "--output", "run/metrics.jsonl"))
         self.assertEqual({path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}, before)
 

@@ -59,7 +59,7 @@ void run(Options options) {
   nlohmann::ordered_json json = {{"checkpoint", options.checkpoint}, {"data", options.data}};
   json.update(to_json(result));
   const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-  if (!options.output.empty()) write_file(options.output, text);
+  if (!options.output.empty()) write_output(options.output, text);
   fmt::print("{}", options.json ? text : table(result));
 }
 
