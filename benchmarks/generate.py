@@ -1,11 +1,12 @@
-"""Time and memory per token of a long generation: both must stay what they were at the beginning.
+"""Time and memory per token of a long generation: both must stay what they were at its beginning.
 
-Streams token ids from a checkpoint and notes time and resident memory after every thousand.
+One stream of token ids runs to --tokens. Then it and new streams take turns, so that a noisy machine disturbs both alike.
 
   python benchmarks/generate.py runs/austen
 """
 
 import argparse
+import signal
 import statistics
 import subprocess
 import sys
@@ -15,67 +16,97 @@ from pathlib import Path
 import common
 
 HERE = Path(__file__).resolve().parent
+WARM_UP = 1_000  # tokens before each timed turn that don't count: caches fill
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", help="checkpoint or run folder")
     parser.add_argument("--binary-dir", type=Path, default=HERE.parent / "build" / "release")
-    parser.add_argument("--tokens", type=int, default=20_000)
-    parser.add_argument("--every", type=int, default=1_000, help="tokens between two notes")
+    parser.add_argument("--tokens", type=int, default=20_000, help="length of the long stream before it is timed")
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--turn", type=int, default=1_000, help="tokens per turn")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--output", type=Path, default=common.RESULTS, help="folder for generate.json and .md")
     return parser.parse_args()
 
 
-def resident_kilobytes(pid):
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    raise RuntimeError("no VmRSS")
+class Stream:
+    """A running `ecp generate` whose token ids are read as they come; it is stopped between turns."""
+
+    def __init__(self, args):
+        command = [args.binary_dir / "ecp", "generate", args.checkpoint, "--tokens", "1", "--stream", "forever",
+                   "--threads", str(args.threads), "--quiet"]
+        self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE)
+
+    def read(self, tokens):
+        """Tokens per second over at least the next `tokens`."""
+        self.process.send_signal(signal.SIGCONT)
+        start, seen = time.perf_counter(), 0
+        while seen < tokens:
+            piece = self.process.stdout.read1(256)
+            if not piece:
+                sys.exit(f"generate.py: ecp generate ended with code {self.process.wait()}")
+            seen += sum(piece.count(mark) for mark in b" \n")
+        rate = seen / (time.perf_counter() - start)
+        self.process.send_signal(signal.SIGSTOP)
+        return rate
+
+    def resident_kilobytes(self):
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+        raise RuntimeError("no VmRSS")
+
+    def close(self):
+        self.process.kill()
+        self.process.stdout.close()
+        self.process.wait()
 
 
 def measure(args):
-    """(seconds, resident kB) after each `every` tokens, the first of them when the first token came."""
-    command = [args.binary_dir / "ecp", "generate", args.checkpoint, "--tokens", "1", "--stream", "forever", "--threads",
-               str(args.threads), "--quiet"]
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE)
-    notes, seen = [], 0
-    while seen <= args.tokens:
-        piece = process.stdout.read1(256)
-        if not piece:
-            sys.exit(f"generate.py: ecp generate ended after {seen} tokens with code {process.wait()}")
-        before, seen = seen, seen + sum(piece.count(mark) for mark in b" \n")
-        if before == 0 or before // args.every != seen // args.every:
-            notes.append({"tokens": seen, "seconds": time.perf_counter(), "resident_kb": resident_kilobytes(process.pid)})
-    process.terminate()
-    process.stdout.close()
-    process.wait()
-    start = notes[0]["seconds"]
-    return [{**note, "seconds": note["seconds"] - start} for note in notes]
+    """Resident memory at the long stream's beginning and end, and the two rates of each round."""
+    long = Stream(args)
+    long.read(WARM_UP)
+    begin = long.resident_kilobytes()
+    long.read(max(1, args.tokens - WARM_UP))
+    rounds = []
+    for _ in range(args.rounds):
+        new = Stream(args)
+        new.read(WARM_UP)
+        fresh = new.read(args.turn)
+        new.close()
+        long.read(WARM_UP)  # as the other, after a pause
+        rounds.append((fresh, long.read(args.turn)))
+        print(f"round {len(rounds)}: new {rounds[-1][0]:,.0f}, long {rounds[-1][1]:,.0f} tokens/s", flush=True)
+    end = long.resident_kilobytes()
+    long.close()
+    return begin, end, rounds
 
 
 def main():
     args = arguments()
-    if args.every < 1 or args.tokens < 8 * args.every:
-        sys.exit(f"generate.py: --tokens: expected at least eight times --every ({8 * args.every}), got {args.tokens}")
-    notes = measure(args)
-    rates = [(b["tokens"] - a["tokens"]) / (b["seconds"] - a["seconds"]) for a, b in zip(notes, notes[1:])]
-    quarter = len(rates) // 4
-    first, last = statistics.median(rates[:quarter]), statistics.median(rates[-quarter:])
+    if min(args.tokens, args.rounds, args.turn) < 1:
+        sys.exit("generate.py: expected --tokens, --rounds and --turn of at least 1")
+    begin, end, rounds = measure(args)
+    new, long = ([pair[i] for pair in rounds] for i in (0, 1))
+    ratios = [b / a for a, b in rounds]
     result = {
-        **common.heading("generate"), "threads": args.threads, "tokens": notes[-1]["tokens"],
-        "tokens_per_second": {"median": statistics.median(rates), "first_quarter": first, "last_quarter": last,
-                              "all": rates},
-        "resident_kb": [note["resident_kb"] for note in notes],
+        **common.heading("generate"), "threads": args.threads, "tokens": args.tokens, "turn": args.turn,
+        "tokens_per_second": {"new": new, "long": long},
+        "ratio": {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)},
+        "resident_kb": {"after_warm_up": begin, "at_the_end": end},
     }
-    resident = result["resident_kb"]
+    total = args.tokens + args.rounds * (WARM_UP + args.turn)
     common.write(args.output, result, [
         "# Generation", "",
-        f"{notes[-1]['tokens']:,} tokens streamed on {args.threads} thread(s). {result['processor']}, {result['date']}.", "",
-        "| | first quarter | last quarter |", "| --- | ---: | ---: |",
-        f"| tokens/s, median of thousands | {first:,.0f} | {last:,.0f} |",
-        f"| resident memory, kB, most | {max(resident[:quarter]):,} | {max(resident[-quarter:]):,} |", "",
+        f"A stream that has made {args.tokens:,} tokens beside new ones, {args.threads} thread(s), {args.rounds} rounds of "
+        f"{args.turn:,} tokens in turn. {result['processor']}, {result['date']}.", "",
+        "| | tokens/s, median | resident memory |", "| --- | ---: | ---: |",
+        f"| after {WARM_UP:,} tokens | {statistics.median(new):,.0f} | {begin:,} kB |",
+        f"| after {args.tokens:,} to {total:,} tokens | {statistics.median(long):,.0f} | {end:,} kB |", "",
+        f"Speed of the long stream beside the new ones: median {result['ratio']['median']:.2f}, {min(ratios):.2f} to "
+        f"{max(ratios):.2f}.", "",
     ])
 
 
