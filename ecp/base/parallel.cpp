@@ -31,9 +31,10 @@ void wait_while_equal(const std::atomic<T>& value, T old, int spins) {
 }  // namespace
 
 ThreadPool::ThreadPool(int threads) {
-  require(threads >= 0 && threads <= 1024, "threads: expected 0 (all CPUs) to 1024, got {}", threads);
+  require(threads >= 0 && threads <= most_threads, "threads: expected 0 (all CPUs) to {}, got {}",
+          most_threads, threads);
   const int cpus = available_cpus();
-  if (threads == 0) threads = std::min(cpus, 1024);
+  if (threads == 0) threads = std::min(cpus, most_threads);
   // With more threads than CPUs a spinning thread would keep a working one from running.
   spins_ = threads <= cpus ? 2000 : 0;
   for (int other = 1; other < threads; ++other) {

@@ -16,7 +16,7 @@ namespace ecp {
 
 class ThreadPool {
  public:
-  /// `threads` counts the caller; 0: all available CPUs. Fails outside 0 … 1024.
+  /// `threads` counts the caller; 0: all available CPUs. Fails outside 0 … most_threads.
   explicit ThreadPool(int threads = 0);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

@@ -7,6 +7,9 @@
 
 namespace ecp {
 
+/// The most threads that anyone may ask for.
+constexpr int most_threads = 1024;
+
 /// CPUs this process may run on (its affinity mask), at least 1.
 int available_cpus();
 /// Largest resident memory of this process so far, in bytes.

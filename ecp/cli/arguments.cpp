@@ -30,23 +30,35 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
           ""};
 }
 
-void check_output(const Path& path, std::string_view extension, const std::vector<Path>& inputs) {
+void require_output(std::string_view option, const Path& path, std::string_view extension,
+                    const std::vector<Path>& inputs) {
   const std::string shown = path.string();
-  require(shown.ends_with(extension), "--output: expected a file name ending in {}, got '{}'", extension,
+  require(shown.ends_with(extension), "{}: expected a file name ending in {}, got '{}'", option, extension,
           shown);
   std::error_code error;
-  require(!std::filesystem::is_directory(path, error), "--output: expected a file, got the folder '{}'",
+  require(!std::filesystem::is_directory(path, error), "{}: expected a file, got the folder '{}'", option,
           shown);
-  for (const Path& input : inputs) {
-    require(!std::filesystem::equivalent(path, input, error) || error,
-            "--output: '{}' is read as well and would be overwritten", shown);
-  }
+  const auto same = [&](const Path& a, const Path& b) {
+    return std::filesystem::equivalent(a, b, error) && !error;
+  };
   Path folder = folder_of(path);
+  for (const Path& input : inputs) {
+    require(!same(path, input) && !same(folder, input), "{}: '{}': what is read at '{}' would be overwritten",
+            option, shown, input.string());
+  }
   while (!std::filesystem::exists(folder, error)) folder = folder_of(folder);
-  require(std::filesystem::is_directory(folder, error), "--output: '{}': '{}' is no folder", shown,
+  require(std::filesystem::is_directory(folder, error), "{}: '{}': '{}' is no folder", option, shown,
           folder.string());
-  require(::access(folder.c_str(), W_OK) == 0, "--output: cannot write into folder '{}': {}", folder.string(),
-          std::strerror(errno));
+  require(::access(folder.c_str(), W_OK) == 0, "{}: cannot write into folder '{}': {}", option,
+          folder.string(), std::strerror(errno));
+}
+
+std::vector<Path> with_checkpoint(const Path& checkpoint, std::vector<Path> inputs) {
+  std::error_code error;
+  if (std::filesystem::exists(checkpoint / "manifest.json", error)) inputs.push_back(checkpoint);
+  for (const char* name : {"run.json", "checkpoints/best", "checkpoints/last"})
+    inputs.push_back(checkpoint / name);
+  return inputs;
 }
 
 void write_output(const Path& path, std::string_view text) {

@@ -10,14 +10,17 @@
 
 namespace ecp::cli {
 
-constexpr std::int64_t most_threads = 1024;
-
 /// A whole number from `least` to `most`, for options of integer types.
 CLI::Validator whole_number(std::int64_t least, std::int64_t most = INT64_MAX);
 
-/// Before any work: refuses an output file whose name doesn't end with `extension`, that is a folder or one
-/// of `inputs`, or whose folder can't be written or made. Changes nothing.
-void check_output(const Path& path, std::string_view extension, const std::vector<Path>& inputs = {});
+/// Before any work: refuses the file of `option` if its name doesn't end with `extension`, if it is a folder
+/// or one of `inputs` or would stand directly in one of them, or if its folder can't be written or made.
+/// Changes nothing.
+void require_output(std::string_view option, const Path& path, std::string_view extension,
+                    const std::vector<Path>& inputs = {});
+
+/// `inputs` with the folders and files that reading `checkpoint`, a checkpoint or run folder, may touch.
+std::vector<Path> with_checkpoint(const Path& checkpoint, std::vector<Path> inputs);
 
 /// Writes a checked output, making its folder if there is none.
 void write_output(const Path& path, std::string_view text);

@@ -4,7 +4,6 @@
 
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -14,11 +13,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "ecp/base/error.h"
 #include "ecp/base/files.h"
+#include "ecp/base/system.h"
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
 #include "ecp/cli/terminal.h"

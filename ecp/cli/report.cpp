@@ -42,7 +42,7 @@ void add_report(CLI::App& app) {
   report->footer("Example:\n  ecp report runs/austen");
   report->callback([options] {
     const Path output = options->output.empty() ? Path(options->run) / "report.html" : Path(options->output);
-    check_output(output, ".html");
+    require_output("--output", output, ".html");
     write_output(output, render_report(options->run));
     const auto evaluations = read_evaluations(options->run);
     if (!evaluations.empty()) fmt::print("{}", evaluations_table(evaluations));

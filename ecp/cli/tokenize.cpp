@@ -11,6 +11,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
+#include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/text/tokenize.h"
@@ -141,7 +142,7 @@ void add_tokenize(CLI::App& app) {
       ->type_name("auto|text|jsonl|wikitext|bytes")
       ->capture_default_str();
   command->add_option("--threads", options->threads, "Threads; 0: all CPUs")
-      ->check(CLI::Range(0, 4096))
+      ->check(whole_number(0, most_threads))
       ->capture_default_str();
   command->add_flag("--force", options->force, "Replace an existing output");
   command->add_flag("--json", options->json, "Print the result as one JSON object");

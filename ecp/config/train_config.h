@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ecp/base/fields.h"
+#include "ecp/base/system.h"
 #include "ecp/config/model_config.h"
 
 namespace ecp {
@@ -61,7 +62,7 @@ struct TrainConfig {
     v.integer("accumulation", accumulation, {1, 1 << 20}, "micro-batches per optimizer step");
     v.integer("seed", seed, {0, INT64_MAX / 2}, "seed of weights, data order and dropout");
     v.choice("dtype", dtype, {"float32", "bfloat16"}, "type of the inputs and outputs of matrix products");
-    v.integer("threads", threads, {0, 1024}, "CPU threads; 0: all available");
+    v.integer("threads", threads, {0, most_threads}, "CPU threads; 0: all available");
     v.number("lr", lr, {0, 100}, "peak learning rate");
     v.number("beta1", beta1, {0, 0.999999}, "AdamW");
     v.number("beta2", beta2, {0, 0.999999}, "AdamW");

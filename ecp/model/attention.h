@@ -43,7 +43,6 @@ class Attention {
   [[nodiscard]] at::Tensor attend(const Projected& projected, const LayerContext& context,
                                   std::int64_t query_offset = 0, std::int64_t key_offset = 0) const;
   [[nodiscard]] at::Tensor output(const at::Tensor& heads_BND, const LayerContext& context) const;
-  [[nodiscard]] const Linear& output_linear() const { return out_; }
 
  private:
   Linear q_, k_, v_, out_;

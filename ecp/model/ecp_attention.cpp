@@ -8,7 +8,6 @@
 
 #include "ecp/base/error.h"
 #include "ecp/model/attention.h"
-#include "ecp/model/split_linear.h"
 
 namespace ecp {
 namespace {
@@ -49,7 +48,8 @@ class EcpAttention : public Attention {
     if (!first_block_output_) return output(heads_BND, context);
     const std::int64_t rows = heads_BND.size(1);
     if (rows <= block_) return out_0_(heads_BND, context.forward.bfloat16);
-    return split_linear(out_0_, output_linear(), heads_BND, block_, context.forward.bfloat16);
+    const auto parts = heads_BND.split_with_sizes({block_, rows - block_}, 1);
+    return at::cat({out_0_(parts[0], context.forward.bfloat16), output(parts[1], context)}, 1);
   }
 
   /// Rotated values carry absolute positions, which the model knows only up to its trained length. So query

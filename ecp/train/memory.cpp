@@ -23,8 +23,7 @@ void require_memory(const Config& config) {
   const double least = least_training_memory(config), free = static_cast<double>(free_memory());
   require(free == 0 || least <= free,
           "training needs at least {:.1f} GB of memory, {:.1f} GB are free: try a smaller model.dim, "
-          "model.layers, "
-          "model.sequence or train.batch (with more train.accumulation)",
+          "model.layers, model.sequence or train.batch (with more train.accumulation)",
           least * 1e-9, free * 1e-9);
 }
 

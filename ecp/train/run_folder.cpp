@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <system_error>
+#include <utility>
 
 #include "ecp/base/error.h"
 
@@ -27,8 +28,11 @@ std::optional<std::int64_t> step_of(const std::string& name) {
 
 }  // namespace
 
-void RunFolder::require_new() const {
+RunFolder::RunFolder(Path path) : path_(std::move(path)) {
   require(!path_.empty(), "run folder: expected a name, got an empty one");
+}
+
+void RunFolder::require_new() const {
   std::error_code error;
   if (!std::filesystem::exists(std::filesystem::symlink_status(path_, error))) return;
   if (std::filesystem::is_directory(path_, error) && std::filesystem::is_empty(path_, error)) return;
@@ -36,7 +40,6 @@ void RunFolder::require_new() const {
 }
 
 void RunFolder::require_started() const {
-  require(!path_.empty(), "run folder: expected a name, got an empty one");
   require(std::filesystem::exists(path_), "run folder '{}': no such folder, there is nothing to resume",
           path_.string());
   require(std::filesystem::exists(config()),

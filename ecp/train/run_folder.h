@@ -12,7 +12,8 @@ namespace ecp {
 
 class RunFolder {
  public:
-  explicit RunFolder(Path path) : path_(std::move(path)) {}
+  /// Fails if `path` is empty.
+  explicit RunFolder(Path path);
 
   /// For a new run: fails if something stands there already, unless it is an empty folder.
   void require_new() const;

@@ -84,6 +84,8 @@ class Eval(CommandTest):
         (self.folder / "closed.json").mkdir()
         for output, message in [("validation.npy", "ending in .json"), ("validation.json", "would be overwritten"),
                                 ("./run/../validation.json", "would be overwritten"), ("closed.json", "got the folder"),
+                                ("run/run.json", "would be overwritten"),
+                                ("run/checkpoints/best/config.json", "would be overwritten"),
                                 ("validation.npy/result.json", "is no folder")]:
             self.assertIn(message, self.fails(*evaluate, "--output", output), output)
         self.fails("eval", "nowhere", "--data", "validation.npy", "--output", "new/result.json")

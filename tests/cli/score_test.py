@@ -177,6 +177,18 @@ class Score(unittest.TestCase):
         self.check_failure("nowhere", "score", self.path / "nowhere", "--tokens", tokens)
         self.check_failure("no/folder", *score, "--logits", self.path / "no/folder/logits.safetensors")
 
+    def test_an_output_never_overwrites_an_input(self):
+        tokens = self.path / "ids.npy"
+        write_npy(tokens, [2, 4], range(8))
+        score = ("score", self.path / "small", "--tokens", tokens)
+        before = {path: path.read_bytes() for path in self.path.rglob("*") if path.is_file()}
+        for option in ("--logits", "--grads"):
+            self.check_failure("would be overwritten", *score, option, self.path / "small" / "model.safetensors")
+            self.check_failure("ending in .safetensors", *score, option, tokens)
+        both = self.path / "both.safetensors"
+        self.check_failure("expected two files", *score, "--logits", both, "--grads", both)
+        self.assertEqual({path: path.read_bytes() for path in self.path.rglob("*") if path.is_file()}, before)
+
 
 if __name__ == "__main__":
     if not (BINARY / "ecp-torch").exists():

@@ -80,7 +80,7 @@ TEST(Trainer, KeepsTheBestAndTheNewestCheckpoints) {
     EXPECT_EQ(RunFolder(training.run()).checkpoint(step), path);
     EXPECT_EQ(std::filesystem::read_symlink(training.checkpoint("last")), path.filename());
     EXPECT_EQ(std::filesystem::read_symlink(training.checkpoint("best")),
-              RunFolder("").checkpoint(best.back()).filename());
+              RunFolder(training.run()).checkpoint(best.back()).filename());
     std::vector<std::int64_t> kept = RunFolder(training.run()).steps();
     std::vector<std::int64_t> expected(saved.end() - std::min<std::ptrdiff_t>(2, std::ssize(saved)),
                                        saved.end());

@@ -48,7 +48,8 @@ std::string table(const Evaluation& result) {
 
 void run(Options options) {
   if (!options.output.empty())
-    check_output(options.output, ".json", {Path(options.data).replace_extension(".json")});
+    require_output("--output", options.output, ".json",
+                   with_checkpoint(options.checkpoint, {Path(options.data).replace_extension(".json")}));
   at::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
   options.evaluation.protocol = parse_protocol(options.protocol);
   require(options.protocol == "standard" || options.evaluation.context < 0,

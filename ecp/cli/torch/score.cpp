@@ -88,6 +88,11 @@ void write_gradients(const std::string& path, const LanguageModel& model) {
 }
 
 void run(const Options& options) {
+  const std::vector<Path> inputs = with_checkpoint(options.checkpoint, {Path(options.tokens)});
+  if (!options.logits.empty()) require_output("--logits", options.logits, ".safetensors", inputs);
+  if (!options.grads.empty()) require_output("--grads", options.grads, ".safetensors", inputs);
+  require(options.logits.empty() || options.logits != options.grads,
+          "--logits, --grads: expected two files, got '{}' twice", options.logits);
   at::set_num_threads(options.threads > 0 ? options.threads : available_cpus());
   const Checkpoint checkpoint{Path(options.checkpoint)};
   LanguageModel model(checkpoint.model());
