@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ecp/base/error.h"
+#include "ecp/base/interrupt.h"
 #include "ecp/base/suggest.h"
 #include "ecp/base/version.h"
 
@@ -74,6 +75,9 @@ int run(CLI::App& app, int argc, const char* const* argv) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
     if (error.get_name() == "RuntimeError") return error.get_exit_code();
     return report_parse_error(app, error, argc, argv);
+  } catch (const Interrupted& interrupted) {
+    fmt::print(stderr, "ecp: {}\n", interrupted.what());
+    return 128 + interrupted.signal();
   } catch (const Error& error) {
     fmt::print(stderr, "ecp: error: {}\n", error.what());
   } catch (const std::bad_alloc&) {

@@ -1,6 +1,8 @@
 // What both executables share: running a command line, turning errors into one line and an exit code.
 //
-// Exit codes: 0 done; 1 the work failed (one line on standard error says why); 2 the command line is wrong.
+// Exit codes: 0 done; 1 the work failed (one line on standard error says why); 2 the command line is wrong; 3
+// a training run stopped early as asked, with a checkpoint to resume from; 128 + signal: interrupted, nothing
+// left behind.
 #pragma once
 
 #include <CLI/CLI.hpp>
