@@ -1,12 +1,12 @@
 #include "ecp/base/interrupt.h"
 
+#include <atomic>
 #include <csignal>
-#include <cstdlib>
 
 namespace ecp {
 namespace {
 
-volatile std::sig_atomic_t noted = 0;
+std::atomic<int> noted = 0;  // lock-free, so a signal handler may use it
 bool noting = false;
 struct sigaction before_int {
 }, before_term{};
