@@ -6,15 +6,27 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <utility>
-
-#include "ecp/base/error.h"
 
 namespace ecp {
 namespace {
 
 std::string reason() { return std::strerror(errno); }
+
+bool is_full(int code) { return code == ENOSPC || code == EDQUOT; }
+
+/// A failed change of `path`, by an errno value.
+[[noreturn]] void fail_change(std::string_view action, const Path& path, int code) {
+  const std::string message = fmt::format("cannot {} '{}': {}", action, path.string(), std::strerror(code));
+  if (is_full(code)) throw NoSpace(message);
+  throw Error(message);
+}
+
+void check_change(std::string_view action, const Path& path, const std::error_code& error) {
+  if (error) fail_change(action, path, error.value());
+}
 
 /// Owns a file descriptor until `release`.
 class Descriptor {
@@ -48,16 +60,17 @@ void write_all(int descriptor, const char* bytes, std::size_t count, const Path&
     const ssize_t written = ::write(descriptor, bytes, count);
     if (written < 0) {
       if (errno == EINTR) continue;
-      fail("cannot write '{}': {}", path.string(), reason());
+      fail_change("write", path, errno);
     }
     bytes += written;
     count -= static_cast<std::size_t>(written);
   }
 }
 
+constexpr std::string_view temporary_mark = ".tmp-";
+
 Path temporary_name(const Path& path) {
-  Path name = path.filename();
-  return path.parent_path() / ("." + name.string() + ".tmp-" + std::to_string(::getpid()));
+  return path.parent_path() / fmt::format(".{}{}{}", path.filename().string(), temporary_mark, ::getpid());
 }
 
 }  // namespace
@@ -88,12 +101,46 @@ void write_file(const Path& path, std::string_view content) {
   file.commit();
 }
 
-void append_line(const Path& path, std::string_view line) {
+void append_lines(const Path& path, std::string_view lines) {
   const Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644));
-  if (file.get() < 0) fail("cannot append to '{}': {}", path.string(), reason());
-  std::string whole(line);
-  whole += '\n';
-  write_all(file.get(), whole.data(), whole.size(), path);
+  if (file.get() < 0) fail_change("append to", path, errno);
+  const off_t before = ::lseek(file.get(), 0, SEEK_END);
+  try {
+    write_all(file.get(), lines.data(), lines.size(), path);
+  } catch (const Error&) {
+    const bool cut = before >= 0 && ::ftruncate(file.get(), before) == 0;
+    static_cast<void>(cut);  // fails for what isn't a file
+    throw;
+  }
+}
+
+void sync_file(const Path& path) {
+  const Descriptor file(open_for_reading(path));
+  if (::fsync(file.get()) != 0) fail_change("sync", path, errno);
+}
+
+void make_folders(const Path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  check_change("make folder", folder, error);
+}
+
+void write_link(const Path& path, const Path& target) {
+  const Path temporary = temporary_name(path);
+  std::error_code error;
+  std::filesystem::remove(temporary, error);
+  std::filesystem::create_symlink(target, temporary, error);
+  if (!error) std::filesystem::rename(temporary, path, error);
+  check_change("make link", path, error);
+  sync_folder(path.parent_path());
+}
+
+bool is_temporary(const Path& path) {
+  const std::string name = path.filename().string();
+  const std::size_t mark = name.rfind(temporary_mark);
+  if (!name.starts_with('.') || mark == std::string::npos) return false;
+  const std::string process = name.substr(mark + temporary_mark.size());
+  return !process.empty() && process.find_first_not_of("0123456789") == std::string::npos;
 }
 
 void sync_folder(const Path& folder) {
@@ -102,13 +149,21 @@ void sync_folder(const Path& folder) {
   if (file.get() < 0) fail("cannot open folder '{}': {}", named.string(), reason());
   // Some file systems cannot sync a folder and say EINVAL; there is nothing more to do on those.
   if (::fsync(file.get()) != 0 && errno != EINVAL) {
-    fail("cannot sync folder '{}': {}", named.string(), reason());
+    fail_change("sync folder", named, errno);
   }
+}
+
+std::uint64_t free_space(const Path& path) {
+  Path at = std::filesystem::absolute(path);
+  while (!std::filesystem::exists(at) && at.has_relative_path()) at = at.parent_path();
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(at, error);
+  return error ? UINT64_MAX : space.available;
 }
 
 FileWriter::FileWriter(Path path) : path_(std::move(path)), temporary_(temporary_name(path_)) {
   descriptor_ = ::open(temporary_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail("cannot write '{}': {}", path_.string(), reason());
+  if (descriptor_ < 0) fail_change("write", path_, errno);
 }
 
 FileWriter::FileWriter(FileWriter&& other) noexcept
@@ -145,7 +200,7 @@ void FileWriter::write_at(std::uint64_t offset, std::string_view bytes) {
     const ssize_t written = ::pwrite(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
     if (written < 0) {
       if (errno == EINTR) continue;
-      fail("cannot write '{}': {}", path_.string(), reason());
+      fail_change("write", path_, errno);
     }
     offset += static_cast<std::uint64_t>(written);
     bytes.remove_prefix(static_cast<std::size_t>(written));
@@ -159,16 +214,16 @@ void FileWriter::flush() {
 
 void FileWriter::commit() {
   flush();
-  if (::fsync(descriptor_) != 0) fail("cannot sync '{}': {}", path_.string(), reason());
+  if (::fsync(descriptor_) != 0) fail_change("sync", path_, errno);
   if (::close(std::exchange(descriptor_, -1)) != 0) {
-    const std::string why = reason();
+    const int code = errno;
     ::unlink(temporary_.c_str());
-    fail("cannot close '{}': {}", path_.string(), why);
+    fail_change("close", path_, code);
   }
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const std::string why = reason();
+    const int code = errno;
     ::unlink(temporary_.c_str());
-    fail("cannot rename to '{}': {}", path_.string(), why);
+    fail_change("rename to", path_, code);
   }
   sync_folder(path_.parent_path());
 }
@@ -179,10 +234,10 @@ FolderWriter::FolderWriter(Path final_path)
       temporary_(temporary_name(final_)) {
   std::error_code error;
   std::filesystem::remove_all(temporary_, error);  // left by a process of the same number that was killed
-  if (!final_.parent_path().empty()) std::filesystem::create_directories(final_.parent_path(), error);
-  if (error || !std::filesystem::create_directory(temporary_, error)) {
-    fail("cannot make folder '{}': {}", final_.string(), error ? error.message() : "it exists");
-  }
+  if (!final_.parent_path().empty()) make_folders(final_.parent_path());
+  const bool made = std::filesystem::create_directory(temporary_, error);
+  check_change("make folder", final_, error);
+  require(made, "cannot make folder '{}': it exists", final_.string());
 }
 
 FolderWriter::~FolderWriter() {
@@ -195,10 +250,17 @@ void FolderWriter::commit() {
   sync_folder(temporary_);
   if (std::filesystem::exists(final_)) fail("cannot write folder '{}': it exists", final_.string());
   if (::rename(temporary_.c_str(), final_.c_str()) != 0) {
-    fail("cannot rename to '{}': {}", final_.string(), reason());
+    fail_change("rename to", final_, errno);
   }
   committed_ = true;
   sync_folder(final_.parent_path());
+}
+
+bool FolderWriter::try_replace() {
+  sync_folder(temporary_);
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, final_.c_str(), RENAME_EXCHANGE) != 0) return false;
+  sync_folder(final_.parent_path());
+  return true;  // what stood there has the temporary name now and goes with this writer
 }
 
 MappedFile::MappedFile(const Path& path) {

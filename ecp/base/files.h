@@ -1,7 +1,8 @@
 // Files that are written whole or not at all, and files that are read without copying.
 //
 // Writing goes to a temporary name in the same folder, is synced, and is renamed last, so that a reader sees
-// either the old file or the new one. Every failure throws `Error` naming the path and the system's reason.
+// either the old file or the new one. Every failure throws `Error` naming the path and the system's reason;
+// where the file system or a quota is full, that is `NoSpace`.
 #pragma once
 
 #include <cstddef>
@@ -11,17 +12,38 @@
 #include <string>
 #include <string_view>
 
+#include "ecp/base/error.h"
+
 namespace ecp {
 
 using Path = std::filesystem::path;
+
+/// The file system or the user's quota is full: what failed can be tried again later.
+class NoSpace : public Error {
+ public:
+  using Error::Error;
+};
+
+/// Bytes that this process may still write where `path` is (the nearest folder that exists); UINT64_MAX where
+/// the system doesn't say. Quotas are not counted.
+std::uint64_t free_space(const Path& path);
 
 std::string read_file(const Path& path);
 /// Reads at most `limit` bytes; fails if the file is longer (for configuration-like files from strangers).
 std::string read_small_file(const Path& path, std::size_t limit);
 /// Writes `content` under a temporary name, syncs and renames it over `path`.
 void write_file(const Path& path, std::string_view content);
-/// Appends one whole line (a newline is added) in one write; for logs such as metrics.jsonl.
-void append_line(const Path& path, std::string_view line);
+/// Appends whole lines, all or none: what was written of them before a failure is cut off again. For logs
+/// such as metrics.jsonl.
+void append_lines(const Path& path, std::string_view lines);
+/// Makes what was appended to a file durable.
+void sync_file(const Path& path);
+/// Makes a folder and those above it that are missing.
+void make_folders(const Path& folder);
+/// A symbolic link `path` → `target`, replacing an older one in one rename.
+void write_link(const Path& path, const Path& target);
+/// Whether a name is one of the temporary names below, which a killed process leaves behind.
+bool is_temporary(const Path& path);
 /// Makes renames and new names within `folder` durable.
 void sync_folder(const Path& folder);
 
@@ -61,6 +83,9 @@ class FolderWriter {
 
   [[nodiscard]] const Path& path() const { return temporary_; }
   void commit();
+  /// Puts the folder in the place of an existing one, in one step; false, with nothing changed, where the
+  /// file system can't.
+  bool try_replace();
 
  private:
   Path final_, temporary_;

@@ -10,6 +10,8 @@
 
 namespace ecp::cli {
 
+constexpr int exit_stopped = 3;
+
 /// Parses and runs: subcommands' callbacks do the work. Returns the process's exit code.
 int run(CLI::App& app, int argc, const char* const* argv);
 

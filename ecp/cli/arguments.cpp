@@ -62,9 +62,7 @@ std::vector<Path> with_checkpoint(const Path& checkpoint, std::vector<Path> inpu
 }
 
 void write_output(const Path& path, std::string_view text) {
-  std::error_code error;
-  std::filesystem::create_directories(folder_of(path), error);
-  require(!error, "cannot make folder '{}': {}", folder_of(path).string(), error.message());
+  make_folders(folder_of(path));
   write_file(path, text);
 }
 

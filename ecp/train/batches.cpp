@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <span>
 #include <string>
 
@@ -52,6 +53,7 @@ Batch TrainingData::next(std::int64_t size) {
   const auto rows = static_cast<std::size_t>(window_);
   for (std::size_t i = 0; i < static_cast<std::size_t>(size); ++i) {
     const Window window = sampler_->next();
+    batch.windows.push_back(window);
     batch.samples.push_back(static_cast<std::int64_t>(window.sample));
     sampler_->read(window, {tokens + i * (rows + 1), rows + 1});
     if (starts != nullptr) sampler_->document_starts(window, {starts + i * rows, rows});
@@ -63,6 +65,20 @@ std::uint64_t TrainingData::windows_per_epoch() const {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < files_.size(); ++i) sum += sampler_->windows_per_epoch(i);
   return sum;
+}
+
+std::string TrainingData::describe(const std::vector<Window>& windows) const {
+  constexpr std::size_t most = 16;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(most, windows.size()); ++i) {
+    const bool same_file = i > 0 && windows[i].file == windows[i - 1].file;
+    text += same_file ? ", "
+                      : fmt::format("{}'{}' from tokens ", i > 0 ? "; " : "",
+                                    files_[static_cast<std::size_t>(windows[i].file)]->path().string());
+    text += std::to_string(windows[i].begin);
+  }
+  if (windows.size() > most) text += fmt::format(" and {} more", windows.size() - most);
+  return text;
 }
 
 std::vector<TrainingState::Source> TrainingData::position() const {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "ecp/config/train_config.h"
@@ -18,6 +19,7 @@ namespace ecp {
 
 struct Batch {
   at::Tensor tokens_BN1;                        // int64 [B, n+1]
+  std::vector<Window> windows;                  // where its rows are from
   std::vector<std::int64_t> samples;            // global index of each sample of the run
   std::optional<at::Tensor> document_start_BN;  // int32 [B, n], unless windows cross documents
 };
@@ -37,6 +39,8 @@ class TrainingData {
   [[nodiscard]] std::int64_t vocab_size() const { return tokenizer_->vocab_size(); }
   [[nodiscard]] std::uint64_t windows_per_epoch() const;
 
+  /// "'one.npy' from tokens 320, 128": where windows are, for messages; at most 16 of them.
+  [[nodiscard]] std::string describe(const std::vector<Window>& windows) const;
   [[nodiscard]] std::vector<TrainingState::Source> position() const;
   /// Fails if the files aren't those that the position was taken from.
   void restore(const std::vector<TrainingState::Source>& sources);

@@ -1,7 +1,5 @@
 #include "ecp/train/checkpointing.h"
 
-#include <system_error>
-
 #include "ecp/base/error.h"
 #include "ecp/config/config_file.h"
 #include "ecp/weights/checkpoint.h"
@@ -11,13 +9,6 @@ namespace {
 
 constexpr std::size_t largest_state = 16 << 20;
 
-void save_tokenizer(const Tokenizer& tokenizer, const Path& folder) {
-  std::error_code error;
-  std::filesystem::create_directory(folder, error);
-  require(!error, "cannot make folder '{}': {}", folder.string(), error.message());
-  tokenizer.save(folder);
-}
-
 }  // namespace
 
 void save_checkpoint(const Path& folder, const LanguageModel& model, const AdamW& optimizer,
@@ -26,10 +17,15 @@ void save_checkpoint(const Path& folder, const LanguageModel& model, const AdamW
   write_file(writer.path() / "config.json", to_json(model.config()));
   write_safetensors(writer.path() / "model.safetensors", model.weights());
   write_safetensors(writer.path() / "optimizer.safetensors", optimizer.state());
-  save_tokenizer(tokenizer, writer.path() / "tokenizer");
+  make_folders(writer.path() / "tokenizer");
+  tokenizer.save(writer.path() / "tokenizer");
   write_file(writer.path() / "state.json", to_json(state));
   write_manifest(writer.path());
-  writer.commit();
+  if (std::filesystem::exists(folder)) {
+    writer.try_replace();
+  } else {
+    writer.commit();
+  }
 }
 
 TrainingState load_checkpoint(const Path& folder, LanguageModel& model, AdamW& optimizer) {
@@ -41,7 +37,7 @@ TrainingState load_checkpoint(const Path& folder, LanguageModel& model, AdamW& o
   const Path path = checkpoint.folder() / "state.json";
   TrainingState state = parse_training_state(read_small_file(path, largest_state), path.string());
   model.load(checkpoint.weights());
-  optimizer.load(SafetensorsFile(checkpoint.folder() / "optimizer.safetensors"), state.step);
+  optimizer.load(SafetensorsFile(checkpoint.folder() / "optimizer.safetensors"), state.step - state.skipped);
   return state;
 }
 

@@ -9,7 +9,8 @@
 
 namespace ecp {
 
-/// Writes the folder whole or not at all.
+/// Writes the folder whole or not at all. An existing one is replaced in one step; where the file system
+/// can't do that, it stays as it was. Fails with NoSpace on a full disk.
 void save_checkpoint(const Path& folder, const LanguageModel& model, const AdamW& optimizer,
                      const Tokenizer& tokenizer, const TrainingState& state);
 /// Verifies the folder and restores weights and moments; fails if it is damaged or not of this model.

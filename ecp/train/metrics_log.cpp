@@ -8,11 +8,25 @@
 
 namespace ecp {
 
-void MetricsLog::add(const nlohmann::ordered_json& line) const {
-  append_line(path_, line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+bool MetricsLog::add(const nlohmann::ordered_json& line) {
+  waiting_ += line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  waiting_ += '\n';
+  try {
+    append_lines(path_, waiting_);
+  } catch (const NoSpace&) {
+    return false;
+  }
+  waiting_.clear();
+  return true;
 }
 
-void MetricsLog::rewind(std::int64_t step) const {
+void MetricsLog::flush() {
+  append_lines(path_, waiting_);
+  waiting_.clear();
+  sync_file(path_);
+}
+
+void MetricsLog::rewind(std::int64_t step, const std::function<bool(std::string_view)>& is_undone) const {
   if (!std::filesystem::exists(path_)) return;
   const std::string content = read_file(path_);
   std::string kept;
@@ -26,7 +40,11 @@ void MetricsLog::rewind(std::int64_t step) const {
     const auto json = nlohmann::json::parse(line, nullptr, false);
     require(json.is_object() && json.contains("step") && json["step"].is_number_integer(),
             "{}:{}: expected a JSON object with a whole number \"step\"", path_.string(), number);
-    if (json["step"].get<std::int64_t>() <= step) kept.append(line).push_back('\n');
+    const auto at = json["step"].get<std::int64_t>();
+    const auto kind = json.find("kind");
+    const bool undone = at == step && is_undone && kind != json.end() && kind->is_string() &&
+                        is_undone(kind->get_ref<const std::string&>());
+    if (at <= step && !undone) kept.append(line).push_back('\n');
   }
   if (kept != content) write_file(path_, kept);
 }

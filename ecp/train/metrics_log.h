@@ -3,7 +3,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include "ecp/base/files.h"
@@ -14,14 +17,19 @@ class MetricsLog {
  public:
   explicit MetricsLog(Path path) : path_(std::move(path)) {}
 
-  /// Appends one line; text that isn't UTF-8 has its bad bytes replaced.
-  void add(const nlohmann::ordered_json& line) const;
-  /// Drops lines beyond `step` and a last line that was cut off, so that a run that goes on from `step` has
-  /// each step once. The file is rewritten whole or not at all. Fails on other lines that aren't metrics.
-  void rewind(std::int64_t step) const;
+  /// Appends one line; text that isn't UTF-8 has its bad bytes replaced. On a full disk it is kept in memory,
+  /// with all lines after it, for the next `add` or `flush`; false then.
+  bool add(const nlohmann::ordered_json& line);
+  /// Writes what is still in memory and makes the file durable. Fails with NoSpace if there is no room.
+  void flush();
+  /// Drops lines beyond `step`, those at `step` whose kind `is_undone`, and a last line that was cut off, so
+  /// that a run that goes on from `step` has each step once. The file is rewritten whole or not at all. Fails
+  /// on other lines that aren't metrics.
+  void rewind(std::int64_t step, const std::function<bool(std::string_view kind)>& is_undone = {}) const;
 
  private:
   Path path_;
+  std::string waiting_;
 };
 
 }  // namespace ecp

@@ -26,6 +26,14 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   return step;
 }
 
+/// A checkpoint that is being deleted.
+std::string retired_name(std::int64_t step) { return fmt::format(".{}.old", name_of_step(step)); }
+
+bool is_retired(const std::string& name) {
+  return name.starts_with('.') && name.ends_with(".old") &&
+         step_of(name.substr(1, name.size() - std::string_view(".old").size() - 1));
+}
+
 }  // namespace
 
 RunFolder::RunFolder(Path path) : path_(std::move(path)) {
@@ -35,8 +43,13 @@ RunFolder::RunFolder(Path path) : path_(std::move(path)) {
 void RunFolder::require_new() const {
   std::error_code error;
   if (!std::filesystem::exists(std::filesystem::symlink_status(path_, error))) return;
-  if (std::filesystem::is_directory(path_, error) && std::filesystem::is_empty(path_, error)) return;
-  fail("run folder '{}' exists: continue it with --resume, or choose another --output", path_.string());
+  bool empty = std::filesystem::is_directory(path_, error);
+  for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
+    const bool is_checkpoints = entry.path() == checkpoints() && std::filesystem::is_empty(entry, error);
+    empty = empty && (is_checkpoints || entry.path() == lock_file() || is_temporary(entry.path()));
+  }
+  if (!empty)
+    fail("run folder '{}' exists: continue it with --resume, or choose another --output", path_.string());
 }
 
 void RunFolder::require_started() const {
@@ -46,10 +59,20 @@ void RunFolder::require_started() const {
           "run folder '{}': expected config.toml in it, there is nothing to resume", path_.string());
 }
 
-void RunFolder::create() const {
-  std::error_code error;
-  std::filesystem::create_directories(checkpoints(), error);
-  require(!error, "cannot make folder '{}': {}", checkpoints().string(), error.message());
+void RunFolder::create() const { make_folders(checkpoints()); }
+
+FileLock RunFolder::lock() const { return {lock_file(), fmt::format("run folder '{}'", path_.string())}; }
+
+void RunFolder::clean() const {
+  std::error_code error;  // what can't be deleted now is tried again at the next start
+  std::vector<Path> left;
+  for (const Path& folder : {path_, checkpoints()}) {
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
+      if (is_temporary(entry.path()) || is_retired(entry.path().filename().string()))
+        left.push_back(entry.path());
+    }
+  }
+  for (const Path& path : left) std::filesystem::remove_all(path, error);
 }
 
 Path RunFolder::checkpoint(std::int64_t step) const { return checkpoints() / name_of_step(step); }
@@ -65,32 +88,29 @@ std::vector<std::int64_t> RunFolder::steps() const {
   return all;
 }
 
-void RunFolder::link(const std::string& name, std::int64_t step) const {
-  const Path final = checkpoints() / name;
-  const Path temporary = checkpoints() / fmt::format(".{}.tmp-{}", name, ::getpid());
+Path RunFolder::set_aside(std::int64_t step) const {
+  const Path aside = checkpoints() / ("damaged-" + name_of_step(step));
   std::error_code error;
-  std::filesystem::remove(temporary, error);
-  std::filesystem::create_symlink(name_of_step(step), temporary, error);
-  if (!error) std::filesystem::rename(temporary, final, error);
-  require(!error, "cannot make link '{}': {}", final.string(), error.message());
-  sync_folder(checkpoints());
+  std::filesystem::remove_all(aside, error);
+  std::filesystem::rename(checkpoint(step), aside, error);
+  require(!error, "cannot rename '{}' to '{}': {}", checkpoint(step).string(), aside.string(),
+          error.message());
+  return aside;
+}
+
+void RunFolder::link(const std::string& name, std::int64_t step) const {
+  write_link(checkpoints() / name, name_of_step(step));
 }
 
 void RunFolder::retain(std::int64_t keep, std::optional<std::int64_t> best) const {
   const std::vector<std::int64_t> all = steps();
-  std::error_code error;  // what can't be deleted now is tried again after the next checkpoint
+  std::error_code error;  // what can't be deleted now is tried again at the next start
   for (std::size_t i = 0; i + static_cast<std::size_t>(keep) < all.size(); ++i) {
     if (all[i] == best) continue;
-    const Path old = checkpoint(all[i]);
-    std::filesystem::rename(old, checkpoints() / fmt::format(".{}.old", old.filename().string()), error);
+    const Path retired = checkpoints() / retired_name(all[i]);
+    std::filesystem::rename(checkpoint(all[i]), retired, error);
+    std::filesystem::remove_all(retired, error);
   }
-  const std::string hidden = fmt::format(".{}", prefix);
-  std::vector<Path> leftovers;
-  for (const auto& entry : std::filesystem::directory_iterator(checkpoints())) {
-    const std::string name = entry.path().filename().string();
-    if (name.starts_with(hidden)) leftovers.push_back(entry.path());
-  }
-  for (const Path& path : leftovers) std::filesystem::remove_all(path, error);
 }
 
 }  // namespace ecp

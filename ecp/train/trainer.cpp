@@ -15,7 +15,6 @@
 #include "ecp/model/language_model.h"
 #include "ecp/runtime/model.h"
 #include "ecp/train/batches.h"
-#include "ecp/train/checkpointing.h"
 #include "ecp/train/initial_weights.h"
 #include "ecp/train/memory.h"
 #include "ecp/train/metrics_log.h"
@@ -55,12 +54,23 @@ std::vector<AdamW::Entry> optimizer_entries(const LanguageModel& model) {
 /// Due every `every` steps; 0: never but at the end.
 bool is_due(std::int64_t step, std::int64_t every) { return every > 0 && step % every == 0; }
 
+/// Ends an evaluation from within.
+struct Stopped {};
+
+/// One group of micro-batches: their summed loss, and the windows to name if numbers aren't finite (of the
+/// first micro-batch whose loss isn't, or else of all).
+struct Group {
+  double loss = 0;
+  std::vector<Window> windows;
+};
+
 class Trainer {
  public:
   Trainer(const Config& config, RunFolder folder, const TrainObserver& observer)
       : observer_(observer),
         folder_(std::move(folder)),
         metrics_(folder_.metrics()),
+        keeper_(folder_, {observer.warned, observer.waiting, observer.stop}),
         threads_(set_threads(config.train)),
         data_(config),
         config_(with_vocab(config, data_)),
@@ -81,42 +91,48 @@ class Trainer {
   }
 
   void go_on() {
-    const std::vector<std::int64_t> steps = folder_.steps();
-    facts_.resumed_from = steps.empty() ? 0 : steps.back();
-    if (steps.empty()) {
-      start();
-    } else {
-      const Build now = state_.build;
-      state_ = load_checkpoint(folder_.checkpoint(steps.back()), model_, optimizer_);
-      require(state_.step == steps.back(), "checkpoint '{}': expected step {} in its state, got {}",
-              folder_.checkpoint(steps.back()).string(), steps.back(), state_.step);
+    const Build now = state_.build;
+    if (auto state = keeper_.load_newest(model_, optimizer_)) {
+      state_ = std::move(*state);
       data_.restore(state_.sources);
       for (const std::string& difference : state_.build.differences(now)) {
         warn("resumed by another build, results may differ in the last bits: " + difference);
       }
       state_.build = now;
-      link();
+      keeper_.link(state_);
+    } else {
+      start();
     }
-    metrics_.rewind(state_.step);
+    facts_.resumed_from = state_.step;
+    metrics_.rewind(state_.step, [this](std::string_view kind) {
+      return (kind == "eval" && state_.pending.evaluation) || (kind == "sample" && state_.pending.sample);
+    });
   }
 
+  /// The folder exists and is locked.
   TrainOutcome run() {
-    folder_.create();
     write_file(folder_.config(), to_toml(config_));
     write_run_facts(folder_.facts(), facts_, data_, state_.build);
     if (observer_.started) observer_.started(facts_);
-    bool stopped = false;
-    while (!finished() && !stopped) {
+    // What a stop left undone of the last step comes first.
+    bool go_on = true;
+    if (is_pending()) go_on = finish_step(is_pending());
+    while (go_on && !finished()) {
       const StepReport report = step();
       if (observer_.stepped) observer_.stepped(report);
       const bool last = finished();
       if (last || is_due(state_.step, config_.train.log_every)) log(report);
-      const bool best = (last || is_due(state_.step, config_.train.eval_every)) && evaluate_now();
-      stopped = !last && observer_.stop && observer_.stop();
-      if (best || last || stopped || is_due(state_.step, config_.train.checkpoint_every)) save();
-      if (last || is_due(state_.step, config_.train.sample_every)) sample();
+      state_.pending.evaluation = last || is_due(state_.step, config_.train.eval_every);
+      state_.pending.sample = last || is_due(state_.step, config_.train.sample_every);
+      go_on = finish_step(last || is_due(state_.step, config_.train.checkpoint_every));
     }
-    TrainOutcome outcome{!stopped, state_.step, state_.tokens, state_.seconds, {}, 0};
+    TrainOutcome outcome;
+    outcome.finished = finished() && !is_pending();
+    outcome.saved = saved_;
+    outcome.step = state_.step;
+    outcome.tokens = state_.tokens;
+    outcome.seconds = state_.seconds;
+    outcome.skipped = state_.skipped;
     if (state_.best) {
       outcome.best_step = state_.best->step;
       outcome.best_loss = state_.best->loss;
@@ -139,9 +155,30 @@ class Trainer {
     return {state_.step, done, state_.warmup_done};
   }
 
-  /// The summed loss of one group of micro-batches; leaves the sum's gradients.
-  double accumulate() {
-    double loss = 0;
+  [[nodiscard]] bool asked_to_stop() const { return observer_.stop && observer_.stop(); }
+  [[nodiscard]] bool is_pending() const { return state_.pending.evaluation || state_.pending.sample; }
+
+  /// What is due after a step's update, and a checkpoint if it is due, the best so far or the last for now.
+  /// False if the run is to end here.
+  bool finish_step(bool checkpoint_due) {
+    if (state_.skipped_in_row > 0 && !weights_are_finite()) {  // nothing to measure or to keep
+      require(!finished(), "training ended with weights that aren't finite; {}", keeper_.describe_newest());
+      state_.pending = {};
+      saved_ = !asked_to_stop();
+      return saved_;
+    }
+    bool best = false;
+    if (state_.pending.evaluation && !asked_to_stop()) best = evaluate_now();
+    if (state_.pending.sample && !state_.pending.evaluation && !asked_to_stop()) sample();
+    const bool stop = asked_to_stop() && (is_pending() || !finished());
+    if (best || stop || checkpoint_due) saved_ = save();
+    return saved_ && !stop;
+  }
+
+  /// One group of micro-batches; leaves the gradients of the summed loss.
+  Group accumulate() {
+    Group group;
+    bool found = false;  // a loss that isn't finite
     for (std::int64_t i = 0; i < config_.train.accumulation; ++i) {
       const Batch batch = data_.next(config_.train.batch);
       ForwardContext context;
@@ -152,10 +189,17 @@ class Trainer {
       context.samples = batch.samples;
       context.document_start = batch.document_start_BN;
       const at::Tensor sum = model_.loss_sum(batch.tokens_BN1, context);
-      loss += sum.item<double>();
+      const auto loss = sum.item<double>();
+      if (!found && !std::isfinite(loss)) {
+        found = true;
+        group.windows.clear();
+      }
+      if (!found || !std::isfinite(loss))
+        group.windows.insert(group.windows.end(), batch.windows.begin(), batch.windows.end());
+      group.loss += loss;
       sum.backward();
     }
-    return loss;
+    return group;
   }
 
   StepReport step() {
@@ -164,19 +208,25 @@ class Trainer {
     const auto tokens = static_cast<double>(facts_.tokens_per_step);
     StepReport report;
     report.lr = learning_rate(config_.train, where);
-    report.loss = accumulate() / tokens;
+    const Group group = accumulate();
+    report.loss = group.loss / tokens;
     report.grad_norm = gradient_norm(parameters_) / tokens;
-    require_finite(report);
-    optimizer_.step(report.lr, clip_factor(report.grad_norm, config_.train.clip) / tokens);
+    const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
+    if (finite) optimizer_.step(report.lr, clip_factor(report.grad_norm, config_.train.clip) / tokens);
     optimizer_.clear_gradients();
 
     ++state_.step;
-    state_.tokens += static_cast<std::uint64_t>(facts_.tokens_per_step);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     state_.seconds += seconds;
-    state_.since_line.loss += report.loss;
-    state_.since_line.seconds += seconds;
-    ++state_.since_line.steps;
+    if (finite) {
+      state_.skipped_in_row = 0;
+      state_.tokens += static_cast<std::uint64_t>(facts_.tokens_per_step);
+      state_.since_line.loss += report.loss;
+      state_.since_line.seconds += seconds;
+      ++state_.since_line.steps;
+    } else {
+      skip(report, group.windows);
+    }
     step_seconds_ = step_seconds_ == 0 ? seconds : 0.9 * step_seconds_ + 0.1 * seconds;
 
     report.step = state_.step;
@@ -189,70 +239,104 @@ class Trainer {
     return report;
   }
 
-  void require_finite(const StepReport& report) const {
-    if (std::isfinite(report.loss) && std::isfinite(report.grad_norm)) return;
-    const std::vector<std::int64_t> steps = folder_.steps();
-    const std::string saved = steps.empty()
-                                  ? "no checkpoint was written yet"
-                                  : fmt::format("the checkpoint of step {} is intact", steps.back());
+  /// Counts a step without an update; fails when there were too many in a row.
+  void skip(const StepReport& report, const std::vector<Window>& windows) {
+    ++state_.skipped;
+    ++state_.skipped_in_row;
+    SkipReport skipped{state_.step, state_.skipped_in_row, {}, data_.describe(windows)};
+    skipped.reason = std::isfinite(report.loss) ? fmt::format("gradient norm is {}", report.grad_norm)
+                                                : fmt::format("loss is {}", report.loss);
+    add_metrics({{"kind", "skip"},
+                 {"step", state_.step},
+                 {"in_row", skipped.in_row},
+                 {"reason", skipped.reason},
+                 {"lr", report.lr},
+                 {"where", skipped.where}});
+    if (observer_.skipped) observer_.skipped(skipped);
+    if (state_.skipped_in_row <= config_.train.most_skipped) return;
     fail(
-        "training stopped at step {}: loss {}, gradient norm {} at learning rate {:.3g}; {}; try a lower "
-        "train.lr, a "
-        "longer train.warmup or train.clip",
-        state_.step + 1, report.loss, report.grad_norm, report.lr, saved);
+        "training stopped at step {}: {} at learning rate {:.3g}, {} steps in a row; the batch: {}; {}; a "
+        "new run "
+        "can begin with its weights (train.init) and a lower train.lr, a longer train.warmup or another "
+        "train.clip",
+        state_.step, skipped.reason, report.lr, state_.skipped_in_row, skipped.where,
+        keeper_.describe_newest());
+  }
+
+  void add_metrics(const nlohmann::ordered_json& line) {
+    const bool written = metrics_.add(line);
+    if (!written && !metrics_wait_) {
+      warn(fmt::format("no space to write '{}'; its lines wait in memory", folder_.metrics().string()));
+    }
+    metrics_wait_ = !written;
   }
 
   void log(const StepReport& report) {
     TrainingState::SinceLine& since = state_.since_line;
+    if (since.steps == 0) return;  // all were skipped
     const auto steps = static_cast<double>(since.steps);
-    metrics_.add({{"kind", "train"},
-                  {"step", report.step},
-                  {"loss", since.loss / steps},
-                  {"lr", report.lr},
-                  {"grad_norm", report.grad_norm},
-                  {"tokens", report.tokens},
-                  {"tokens_per_second", steps * static_cast<double>(facts_.tokens_per_step) / since.seconds},
-                  {"seconds", report.seconds},
-                  {"peak_memory", report.peak_memory}});
+    add_metrics({{"kind", "train"},
+                 {"step", report.step},
+                 {"loss", since.loss / steps},
+                 {"lr", report.lr},
+                 {"grad_norm", report.grad_norm},
+                 {"tokens", report.tokens},
+                 {"tokens_per_second", steps * static_cast<double>(facts_.tokens_per_step) / since.seconds},
+                 {"seconds", report.seconds},
+                 {"peak_memory", report.peak_memory}});
     since = {};
   }
 
-  /// True if this is the best validation loss so far.
+  /// True if this is the best validation loss so far. A request to stop leaves it pending.
   bool evaluate_now() {
-    if (data_.validation() == nullptr) return false;
+    if (data_.validation() == nullptr) {
+      state_.pending.evaluation = false;
+      return false;
+    }
     EvaluationOptions options;
     options.context = config_.eval.context;
     options.batch = config_.eval.batch;
     options.tokens = static_cast<std::uint64_t>(config_.eval.tokens);
     options.bfloat16 = config_.train.dtype == "bfloat16";
-    const Evaluation result = evaluate(model_, *data_.validation(), options, observer_.evaluating);
+    Evaluation result;
+    try {
+      result = evaluate(model_, *data_.validation(), options, [this](const Progress& progress) {
+        if (observer_.evaluating) observer_.evaluating(progress);
+        if (asked_to_stop()) throw Stopped();
+      });
+    } catch (const Stopped&) {
+      return false;
+    }
     nlohmann::ordered_json line = {{"kind", "eval"}, {"step", state_.step}, {"seconds", state_.seconds}};
     line.update(to_json(result));
-    metrics_.add(line);
+    add_metrics(line);
+    state_.pending.evaluation = false;
     const bool best = !state_.best || result.loss < state_.best->loss;
     if (best) state_.best = {state_.step, result.loss};
     if (observer_.evaluated) observer_.evaluated(state_.step, result, best);
     return best;
   }
 
-  void save() {
+  /// False if asked to stop before there was room for it.
+  bool save() {
     state_.sources = data_.position();
-    const Path path = folder_.checkpoint(state_.step);
-    save_checkpoint(path, model_, optimizer_, *data_.tokenizer(), state_);
-    link();
-    folder_.retain(config_.train.keep, state_.best ? std::optional(state_.best->step) : std::nullopt);
-    if (observer_.saved) observer_.saved(state_.step, path);
+    const bool saved = keeper_.save([this] { metrics_.flush(); }, model_, optimizer_, *data_.tokenizer(),
+                                    state_, config_.train.keep);
+    if (saved && observer_.saved) observer_.saved(state_.step, folder_.checkpoint(state_.step));
+    return saved;
   }
 
-  void link() const {
-    folder_.link("last", state_.step);
-    if (state_.best && std::filesystem::exists(folder_.checkpoint(state_.best->step))) {
-      folder_.link("best", state_.best->step);
-    }
+  [[nodiscard]] bool weights_are_finite() const {
+    return std::all_of(parameters_.begin(), parameters_.end(), [](const at::Tensor& parameter) {
+      return at::isfinite(parameter.detach()).all().item<bool>();
+    });
   }
 
   void sample() {
-    if (config_.train.sample_tokens == 0) return;
+    if (config_.train.sample_tokens == 0) {
+      state_.pending.sample = false;
+      return;
+    }
     Sampling sampling;
     sampling.seed = static_cast<std::uint64_t>(config_.train.seed);
     sampling.max_tokens = config_.train.sample_tokens;
@@ -272,9 +356,13 @@ class Trainer {
       report.prompt = config_.train.sample_prompt;
       session.prompt(report.prompt);
     }
-    while (const auto piece = session.next()) report.text += *piece;
-    metrics_.add(
+    while (const auto piece = session.next()) {
+      if (asked_to_stop()) return;
+      report.text += *piece;
+    }
+    add_metrics(
         {{"kind", "sample"}, {"step", report.step}, {"prompt", report.prompt}, {"text", report.text}});
+    state_.pending.sample = false;
     if (observer_.sampled) observer_.sampled(report);
   }
 
@@ -285,6 +373,8 @@ class Trainer {
   const TrainObserver& observer_;
   RunFolder folder_;
   MetricsLog metrics_;
+  bool metrics_wait_ = false;  // for room on the disk
+  CheckpointKeeper keeper_;
   int threads_;
   TrainingData data_;
   Config config_;
@@ -293,6 +383,7 @@ class Trainer {
   AdamW optimizer_;
   std::vector<at::Tensor> parameters_;
   TrainingState state_;
+  bool saved_ = true;
   double step_seconds_ = 0;  // moving average
 };
 
@@ -304,12 +395,18 @@ TrainOutcome train(const Config& config, const Path& run, const TrainObserver& o
   config.validate();
   Trainer trainer(config, folder, observer);
   trainer.start();
+  folder.create();
+  const FileLock lock = folder.lock();
+  folder.clean();
   return trainer.run();
 }
 
 TrainOutcome resume(const Path& run, const std::optional<Config>& asked, const TrainObserver& observer) {
   const RunFolder folder(run);
   folder.require_started();
+  const FileLock lock = folder.lock();
+  folder.create();
+  folder.clean();
   Config config = read_config(folder.config());
   if (asked) config = continued(config, *asked);
   config.validate();

@@ -4,7 +4,11 @@
 // trained tokens of the whole group before clipping. Dropout is keyed by seed, step and the sample's global
 // index, and windows are drawn by counter, so a checkpoint needs only numbers to go on bit for bit (same
 // build, instruction sets and number of threads; differences are warned about). At a step where several
-// things are due the order is: metrics line, evaluation, checkpoint, sample.
+// things are due the order is: metrics line, evaluation, sample, checkpoint; so what a checkpoint builds on
+// is in metrics.jsonl.
+//
+// A step whose loss or gradient norm is NaN or infinite is skipped: weights and moments stay, the data goes
+// on, a `skip` line tells where in the data it was. More than train.most_skipped in a row end the run.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +23,7 @@
 #include "ecp/base/progress.h"
 #include "ecp/config/train_config.h"
 #include "ecp/eval/perplexity.h"
+#include "ecp/train/checkpoint_keeper.h"
 
 namespace ecp {
 
@@ -49,6 +54,14 @@ struct StepReport {
   std::uint64_t peak_memory = 0;
 };
 
+/// A step that was skipped.
+struct SkipReport {
+  std::int64_t step = 0;
+  std::int64_t in_row = 0;
+  std::string reason;  // "loss is nan"
+  std::string where;   // the windows: "'one.npy' from tokens 320, 128"
+};
+
 struct SampleReport {
   std::int64_t step = 0;
   std::string prompt;
@@ -59,29 +72,34 @@ struct SampleReport {
 struct TrainObserver {
   std::function<void(const RunFacts&)> started;
   std::function<void(const StepReport&)> stepped;
+  std::function<void(const SkipReport&)> skipped;
   ProgressFunction evaluating;
   std::function<void(std::int64_t step, const Evaluation&, bool best)> evaluated;
   std::function<void(std::int64_t step, const Path& checkpoint)> saved;
+  std::function<void(const SpaceWanted&)> waiting;  // about once a second, for room on the disk
   std::function<void(const SampleReport&)> sampled;
   std::function<void(std::string_view)> warned;
-  /// Asked after each step; true ends the run early with a checkpoint to resume from.
+  /// Asked after each step and within longer work; true ends the run early with a checkpoint to resume from.
   std::function<bool()> stop;
 };
 
 struct TrainOutcome {
   bool finished = false;  // false: stopped early
+  bool saved = true;      // false: stopped, and `step` has no checkpoint: no space, or weights not finite
   std::int64_t step = 0;
   std::uint64_t tokens = 0;
   double seconds = 0;
   std::optional<std::int64_t> best_step;  // lowest validation loss
   double best_loss = 0;
+  std::int64_t skipped = 0;  // steps
 };
 
 /// Starts a run. Fails if `run` exists (an empty folder may), before anything is written if configuration,
-/// data and model don't fit together, and with a clear message if the loss stops being finite.
+/// data and model don't fit together, and with a clear message if numbers don't become finite again.
 TrainOutcome train(const Config& config, const Path& run, const TrainObserver& observer = {});
-/// Goes on from the newest checkpoint of `run` (from the start, if there is none yet). `asked` may change the
-/// stored configuration only as train/same_run.h says.
+/// Goes on from the newest whole checkpoint of `run` (from the start, if there is none yet). `asked` may
+/// change the stored configuration only as train/same_run.h says. Fails if another process trains in the
+/// folder.
 TrainOutcome resume(const Path& run, const std::optional<Config>& asked = {},
                     const TrainObserver& observer = {});
 

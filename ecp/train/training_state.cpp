@@ -37,6 +37,10 @@ class Members {
     require(at(key).is_number(), "{}: {}: expected a number", name_, key);
     return at(key).get<double>();
   }
+  [[nodiscard]] bool flag(const char* key) const {
+    require(at(key).is_boolean(), "{}: {}: expected true or false", name_, key);
+    return at(key).get<bool>();
+  }
   [[nodiscard]] std::string text(const char* key) const {
     require(at(key).is_string(), "{}: {}: expected a string", name_, key);
     return at(key).get<std::string>();
@@ -72,6 +76,10 @@ std::string to_json(const TrainingState& state) {
   nlohmann::ordered_json json = {{"format", "ecp-training-state"},
                                  {"version", 1},
                                  {"step", state.step},
+                                 {"skipped", state.skipped},
+                                 {"skipped_in_row", state.skipped_in_row},
+                                 {"pending_evaluation", state.pending.evaluation},
+                                 {"pending_sample", state.pending.sample},
                                  {"tokens", state.tokens},
                                  {"seconds", state.seconds},
                                  {"warmup_done", state.warmup_done}};
@@ -102,6 +110,12 @@ TrainingState parse_training_state(std::string_view text, const std::string& nam
   const Members members(json, name);
   TrainingState state;
   state.step = members.integer("step");
+  state.skipped = members.integer("skipped");
+  state.skipped_in_row = members.integer("skipped_in_row");
+  require(state.skipped_in_row <= state.skipped && state.skipped <= state.step,
+          "{}: expected skipped_in_row {} <= skipped {} <= step {}", name, state.skipped_in_row,
+          state.skipped, state.step);
+  state.pending = {members.flag("pending_evaluation"), members.flag("pending_sample")};
   state.tokens = members.count("tokens");
   state.seconds = members.number("seconds");
   state.warmup_done = members.number("warmup_done");

@@ -42,7 +42,15 @@ struct TrainingState {
     double seconds = 0;
   };
 
-  std::int64_t step = 0;     // optimizer steps done
+  /// What a request to stop left undone of the step; done first when the run goes on.
+  struct Pending {
+    bool evaluation = false, sample = false;
+  };
+
+  std::int64_t step = 0;            // steps done
+  std::int64_t skipped = 0;         // of them without an update, because something wasn't finite
+  std::int64_t skipped_in_row = 0;  // the last so many
+  Pending pending;
   std::uint64_t tokens = 0;  // trained so far
   double seconds = 0;        // of training so far, evaluation left out
   double warmup_done = 0;    // fraction of the clock at which warm-up ended (train.minutes)

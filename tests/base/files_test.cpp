@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <csignal>
 #include <fstream>
 #include <string>
 #include <utility>
@@ -102,8 +104,10 @@ TEST(Files, MovedWritersCommitOnce) {
 
 TEST(Files, AppendAddsWholeLines) {
   const TemporaryFolder folder;
-  append_line(folder / "log.jsonl", "{\"step\": 1}");
-  append_line(folder / "log.jsonl", "{\"step\": 2}");
+  append_lines(folder / "log.jsonl", "{\"step\": 1}\n");
+  append_lines(folder / "log.jsonl", "");
+  append_lines(folder / "log.jsonl", "{\"step\": 2}\n");
+  sync_file(folder / "log.jsonl");
   EXPECT_EQ(read_file(folder / "log.jsonl"), "{\"step\": 1}\n{\"step\": 2}\n");
 }
 
@@ -126,13 +130,63 @@ TEST(Files, ErrorsNameThePathAndTheReason) {
             "cannot read '" + folder.path().string() + "': it is a folder");
   EXPECT_THAT(error_of([&] { write_file(missing / "deep", "x"); }),
               AllOf(HasSubstr("cannot write"), HasSubstr("deep"), HasSubstr("No such file or directory")));
-  EXPECT_THAT(error_of([&] { append_line(folder.path(), "x"); }), HasSubstr("cannot append to"));
+  EXPECT_THAT(error_of([&] { append_lines(folder.path(), "x"); }), HasSubstr("cannot append to"));
   EXPECT_THAT(error_of([&] { sync_folder(missing); }), HasSubstr("cannot open folder"));
 }
 
 TEST(Files, FullDisksAreReported) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full on this machine";
-  EXPECT_THAT(error_of([] { append_line("/dev/full", "x"); }), HasSubstr("No space left on device"));
+  EXPECT_THAT(error_of([] { append_lines("/dev/full", "x"); }), HasSubstr("No space left on device"));
+  EXPECT_THROW(append_lines("/dev/full", "x"), NoSpace);
+}
+
+TEST(Files, AFailedAppendLeavesNothing) {
+  const TemporaryFolder folder;
+  const Path path = folder / "log";
+  append_lines(path, "one\n");
+  // A limit on the size of files stands for a full disk: the beginning still fits.
+  struct rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const struct rlimit low { 10, before.rlim_max };
+  auto* handler = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  const std::string error = error_of([&] { append_lines(path, "a longer line\n"); });
+  ::setrlimit(RLIMIT_FSIZE, &before);
+  std::signal(SIGXFSZ, handler);
+  EXPECT_THAT(error, HasSubstr("cannot write"));
+  EXPECT_EQ(read_file(path), "one\n");
+}
+
+TEST(Files, TemporaryNamesAreKnown) {
+  for (const char* name : {".a.tmp-1", "folder/.step-00000002.tmp-4711"})
+    EXPECT_TRUE(is_temporary(name)) << name;
+  for (const char* name : {"a.tmp-1", ".a.tmp-", ".a.tmp-1x", ".a", ".tmp-x/a"})
+    EXPECT_FALSE(is_temporary(name)) << name;
+  const TemporaryFolder folder;
+  const FileWriter writer(folder / "a");
+  EXPECT_TRUE(is_temporary(folder.names().front()));
+}
+
+TEST(Files, SpaceIsToldOfTheNearestFolder) {
+  EXPECT_GT(free_space(TemporaryFolder().path() / "not/there/yet"), 0U);
+}
+
+TEST(Files, FoldersAreReplacedInOneStep) {
+  const TemporaryFolder folder;
+  for (const char* content : {"old", "new"}) {
+    FolderWriter writer(folder / "run");
+    write_file(writer.path() / content, content);
+    if (std::filesystem::exists(folder / "run")) {
+      if (!writer.try_replace()) GTEST_SKIP() << "this file system can't exchange folders";
+    } else {
+      writer.commit();
+    }
+  }
+  EXPECT_THAT(folder.names(), ElementsAre("run"));
+  EXPECT_EQ(read_file(folder / "run/new"), "new");
+  EXPECT_FALSE(std::filesystem::exists(folder / "run/old"));
+  FolderWriter writer(folder / "other");
+  EXPECT_FALSE(writer.try_replace()) << "nothing is there";
 }
 
 TEST(Files, FoldersAppearWhole) {

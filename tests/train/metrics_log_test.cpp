@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "tests/support/errors.h"
 #include "tests/support/temporary_folder.h"
@@ -12,12 +15,13 @@ namespace ecp {
 namespace {
 
 using test::error_of;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(MetricsLog, DropsWhatIsBeyondAStep) {
   const test::TemporaryFolder folder;
   const Path path = folder / "metrics.jsonl";
-  const MetricsLog log(path);
+  MetricsLog log(path);
   log.rewind(5);
   EXPECT_FALSE(std::filesystem::exists(path));
   for (const int step : {5, 10, 15}) {
@@ -37,6 +41,36 @@ TEST(MetricsLog, DropsWhatIsBeyondAStep) {
   EXPECT_EQ(read_file(path), "");
 }
 
+TEST(MetricsLog, DropsWhatWasUndoneAtTheStep) {
+  const test::TemporaryFolder folder;
+  MetricsLog log(folder / "metrics.jsonl");
+  for (const int step : {5, 10}) {
+    for (const char* kind : {"train", "eval", "sample"}) log.add({{"kind", kind}, {"step", step}});
+  }
+  log.rewind(10, [](std::string_view kind) { return kind == "eval" || kind == "sample"; });
+  std::vector<std::string> lines;
+  std::istringstream content(read_file(folder / "metrics.jsonl"));
+  for (std::string line; std::getline(content, line);) lines.push_back(line);
+  EXPECT_THAT(lines, ElementsAre(R"({"kind":"train","step":5})", R"({"kind":"eval","step":5})",
+                                 R"({"kind":"sample","step":5})", R"({"kind":"train","step":10})"));
+}
+
+TEST(MetricsLog, KeepsLinesUntilThereIsRoom) {
+  const test::TemporaryFolder folder;
+  const Path path = folder / "metrics.jsonl";
+  std::filesystem::create_symlink("/dev/full", path);
+  MetricsLog log(path);
+  EXPECT_FALSE(log.add({{"kind", "train"}, {"step", 1}}));
+  EXPECT_FALSE(log.add({{"kind", "train"}, {"step", 2}}));
+  EXPECT_THROW(log.flush(), NoSpace);
+  std::filesystem::remove(path);
+  EXPECT_TRUE(log.add({{"kind", "train"}, {"step", 3}}));
+  EXPECT_EQ(
+      read_file(path),
+      "{\"kind\":\"train\",\"step\":1}\n{\"kind\":\"train\",\"step\":2}\n{\"kind\":\"train\",\"step\":3}\n");
+  log.flush();
+}
+
 TEST(MetricsLog, RefusesAFileOfSomethingElse) {
   const test::TemporaryFolder folder;
   const Path path = folder / "metrics.jsonl";
@@ -48,7 +82,7 @@ TEST(MetricsLog, RefusesAFileOfSomethingElse) {
 
 TEST(MetricsLog, ReplacesBytesThatAreNotText) {
   const test::TemporaryFolder folder;
-  const MetricsLog log(folder / "metrics.jsonl");
+  MetricsLog log(folder / "metrics.jsonl");
   log.add({{"step", 1}, {"text", "a\xff"}});
   EXPECT_EQ(read_file(folder / "metrics.jsonl"), "{\"step\":1,\"text\":\"a\xEF\xBF\xBD\"}\n");
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "ecp/train/run_comparison.h"
 #include "ecp/train/run_folder.h"
 #include "ecp/train/trainer.h"
 #include "ecp/train/training_state.h"
@@ -40,30 +41,25 @@ TrainObserver stopping_at(std::int64_t step) {
   return observer;
 }
 
-/// All that a computation decides; what the clock and the machine decide is left out.
+/// All that a computation decides, and what is kept of it.
 void expect_same_run(const Path& a, const Path& b) {
-  for (const char* file : {"model.safetensors", "optimizer.safetensors", "config.json"}) {
-    EXPECT_EQ(read_file(a / "checkpoints/last" / file), read_file(b / "checkpoints/last" / file)) << file;
-  }
-  const auto state = [](const Path& run) {
-    auto json = nlohmann::json::parse(read_file(run / "checkpoints/last/state.json"));
-    json.erase("seconds");
-    json["since_line"].erase("seconds");
-    return json;
-  };
-  EXPECT_EQ(state(a), state(b));
-  for (const char* kind : {"train", "eval", "sample"}) {
-    auto first = metrics(a, kind), second = metrics(b, kind);
-    for (auto* lines : {&first, &second}) {
-      for (auto& line : *lines) {
-        for (const char* clock : {"seconds", "tokens_per_second", "peak_memory"}) line.erase(clock);
-      }
-    }
-    EXPECT_EQ(first, second) << kind;
-  }
+  for (const Compared& part : compare_runs(a, b)) EXPECT_EQ(part.difference, "") << part.what;
   EXPECT_EQ(RunFolder(a).steps(), RunFolder(b).steps());
   EXPECT_EQ(std::filesystem::read_symlink(a / "checkpoints/best"),
             std::filesystem::read_symlink(b / "checkpoints/best"));
+}
+
+/// Stops within the evaluation or the sample of a step.
+TrainObserver stopping_within(std::int64_t step, bool evaluation) {
+  auto state = std::make_shared<std::pair<std::int64_t, int>>(0, 0);
+  TrainObserver observer;
+  observer.stepped = [state](const StepReport& report) { *state = {report.step, 0}; };
+  observer.evaluating = [state](const Progress&) { ++state->second; };
+  observer.evaluated = [state](std::int64_t, const Evaluation&, bool) { state->second = -1; };
+  observer.stop = [state, step, evaluation] {
+    return state->first == step && (evaluation ? state->second > 0 : state->second < 0);
+  };
+  return observer;
 }
 
 TEST(Resume, IsBitExact) {
@@ -161,8 +157,76 @@ TEST(Resume, WarnsAboutAnotherNumberOfThreads) {
   EXPECT_THAT(warnings, ElementsAre(HasSubstr("threads: 2 before, 1 now")));
 }
 
-TEST(Resume, RefusesDamageAndChangedData) {
+TEST(Resume, DoesFirstWhatAStopLeftUndone) {
+  for (const bool evaluation : {true, false}) {
+    for (const std::int64_t step : {4, 12}) {
+      Everything training;
+      training.config.train.sample_tokens = 4;
+      training.config.train.sample_every = 4;
+      train(training.config, training.run("whole"));
+      const TrainOutcome first =
+          train(training.config, training.run("parts"), stopping_within(step, evaluation));
+      EXPECT_FALSE(first.finished);
+      EXPECT_EQ(first.step, step);
+      EXPECT_EQ(metrics(training.run("parts"), "eval").size(), evaluation ? step / 4 - 1 : step / 4);
+      EXPECT_EQ(metrics(training.run("parts"), "sample").size(), step / 4 - 1);
+      const auto state = nlohmann::json::parse(read_file(training.checkpoint("last/state.json", "parts")));
+      EXPECT_EQ(state["pending_evaluation"], evaluation);
+      EXPECT_EQ(state["pending_sample"], true);
+      // Stopped in the same place once more, then not.
+      EXPECT_FALSE(resume(training.run("parts"), {}, stopping_within(0, evaluation)).step < step);
+      EXPECT_TRUE(resume(training.run("parts")).finished);
+      for (const Compared& part : compare_runs(training.run("whole"), training.run("parts")))
+        EXPECT_EQ(part.difference, "") << part.what << " " << evaluation << " " << step;
+    }
+  }
+}
+
+TEST(Resume, TakesTheNewestWholeCheckpoint) {
   Everything training;
+  train(training.config, training.run("whole"));
+  train(training.config, training.run("parts"), stopping_at(11));  // with those of 5, 10 and 11, and the best
+  const std::vector<std::int64_t> steps = RunFolder(training.run("parts")).steps();
+  ASSERT_GE(steps.size(), 3U);
+  const auto damage = [&](const char* file, std::int64_t step) {
+    const Path path = RunFolder(training.run("parts")).checkpoint(step) / file;
+    std::string content = read_file(path);
+    content[content.size() / 2] = static_cast<char>(content[content.size() / 2] ^ 1);
+    write_file(path, content);
+  };
+  damage("optimizer.safetensors", 11);
+  damage("manifest.json", 10);
+  std::vector<std::string> warnings;
+  RunFacts facts;
+  TrainObserver observer;
+  observer.warned = [&](std::string_view text) { warnings.emplace_back(text); };
+  observer.started = [&](const RunFacts& told) { facts = told; };
+  resume(training.run("parts"), {}, observer);
+  EXPECT_EQ(facts.resumed_from, steps[steps.size() - 3]);
+  ASSERT_EQ(warnings.size(), 2U);
+  EXPECT_THAT(warnings[0], HasSubstr("optimizer.safetensors is damaged"));
+  EXPECT_THAT(warnings[0],
+              HasSubstr(fmt::format("going on from step {} instead (it is 'damaged-step-00000011' "
+                                    "now)",
+                                    *facts.resumed_from)));
+  EXPECT_THAT(warnings[1], HasSubstr("manifest"));
+  expect_same_run(training.run("whole"), training.run("parts"));
+}
+
+TEST(Resume, IsNotForTwoProcessesAtOnce) {
+  Training training;
+  TrainObserver observer;
+  observer.stepped = [&](const StepReport& report) {
+    if (report.step == 2) {
+      EXPECT_THAT(error_of([&] { resume(training.run()); }), HasSubstr("is in use by another process"));
+    }
+  };
+  EXPECT_TRUE(train(training.config, training.run(), observer).finished);
+}
+
+TEST(Resume, RefusesDamageAndChangedData) {
+  Training training;
+  training.config.data.validation.clear();  // one checkpoint, not the best besides
   EXPECT_THAT(error_of([&] { resume(training.run()); }),
               HasSubstr("no such folder, there is nothing to resume"));
   train(training.config, training.run(), stopping_at(5));
@@ -173,6 +237,8 @@ TEST(Resume, RefusesDamageAndChangedData) {
   const std::string content = read_file(optimizer);
   write_file(optimizer, content.substr(0, content.size() / 2));
   EXPECT_THAT(error_of([&] { resume(training.run()); }), HasSubstr("optimizer.safetensors: expected"));
+  EXPECT_THAT(error_of([&] { resume(training.run()); }),
+              HasSubstr("; it is the only checkpoint of this run"));
   std::string flipped = content;
   flipped[flipped.size() - 9] = static_cast<char>(flipped[flipped.size() - 9] ^ 1);
   write_file(optimizer, flipped);

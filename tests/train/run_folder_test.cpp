@@ -24,9 +24,12 @@ TEST(RunFolder, RefusesToStartInAFolderWithContent) {
   EXPECT_EQ(error_of([&] { run.require_new(); }), "no error");
   EXPECT_THAT(error_of([&] { run.require_started(); }), HasSubstr("there is nothing to resume"));
   run.create();
-  EXPECT_THAT(error_of([&] { run.require_new(); }), HasSubstr("continue it with --resume"));
   EXPECT_THAT(error_of([&] { run.require_started(); }), HasSubstr("expected config.toml"));
+  { const FileLock lock = run.lock(); }
+  write_file(folder / "run/.config.toml.tmp-7", "");
+  EXPECT_EQ(error_of([&] { run.require_new(); }), "no error") << "killed before it began";
   write_file(run.config(), "");
+  EXPECT_THAT(error_of([&] { run.require_new(); }), HasSubstr("continue it with --resume"));
   EXPECT_EQ(error_of([&] { run.require_started(); }), "no error");
   std::filesystem::create_directory(folder / "empty");
   EXPECT_EQ(error_of([&] { RunFolder(folder / "empty").require_new(); }), "no error");
@@ -39,17 +42,58 @@ TEST(RunFolder, KeepsTheNewestAndTheBest) {
   const RunFolder run(folder / "run");
   run.create();
   for (const std::int64_t step : {5, 10, 15, 20, 100000000}) make(run, step);
-  std::filesystem::create_directory(run.checkpoints() / ".step-00000025.tmp-1");
   std::filesystem::create_directory(run.checkpoints() / "step-7");  // not a name of ours
   EXPECT_THAT(run.steps(), ElementsAre(5, 10, 15, 20, 100000000));
   run.retain(2, 10);
   EXPECT_THAT(run.steps(), ElementsAre(10, 20, 100000000));
-  EXPECT_FALSE(std::filesystem::exists(run.checkpoints() / ".step-00000025.tmp-1"));
   EXPECT_TRUE(std::filesystem::exists(run.checkpoints() / "step-7"));
   run.retain(5, {});
   EXPECT_THAT(run.steps(), ElementsAre(10, 20, 100000000));
   run.retain(1, {});
   EXPECT_THAT(run.steps(), ElementsAre(100000000));
+}
+
+TEST(RunFolder, CleansUpAfterKilledWriters) {
+  const test::TemporaryFolder folder;
+  const RunFolder run(folder / "run");
+  run.create();
+  make(run, 5);
+  const std::vector<Path> left = {run.checkpoints() / ".step-00000025.tmp-1", run.path() / ".run.json.tmp-31",
+                                  run.checkpoints() / ".step-00000004.old",
+                                  run.checkpoints() / ".last.tmp-5"};
+  const std::vector<Path> others = {run.checkpoints() / ".step-4.old", run.path() / ".hidden",
+                                    run.path() / ".run.json.tmp-", run.path() / "mine.tmp-3"};
+  for (const auto& paths : {left, others}) {
+    for (const Path& path : paths) std::filesystem::create_directory(path);
+  }
+  run.clean();
+  for (const Path& path : left) EXPECT_FALSE(std::filesystem::exists(path)) << path;
+  for (const Path& path : others) EXPECT_TRUE(std::filesystem::exists(path)) << path;
+  EXPECT_THAT(run.steps(), ElementsAre(5));
+}
+
+TEST(RunFolder, IsForOneProcess) {
+  const test::TemporaryFolder folder;
+  const RunFolder run(folder / "run");
+  run.create();
+  {
+    const FileLock lock = run.lock();
+    EXPECT_THAT(error_of([&] { static_cast<void>(run.lock()); }),
+                HasSubstr(fmt::format("run' is in use by another process (number {})", ::getpid())));
+  }
+  EXPECT_EQ(error_of([&] { static_cast<void>(run.lock()); }), "no error");
+}
+
+TEST(RunFolder, SetsCheckpointsAside) {
+  const test::TemporaryFolder folder;
+  const RunFolder run(folder / "run");
+  run.create();
+  for (int i = 0; i < 2; ++i) {  // the second replaces the first
+    make(run, 5);
+    EXPECT_EQ(run.set_aside(5), run.checkpoints() / "damaged-step-00000005");
+    EXPECT_THAT(run.steps(), ElementsAre());
+  }
+  EXPECT_TRUE(std::filesystem::exists(run.checkpoints() / "damaged-step-00000005/model.safetensors"));
 }
 
 TEST(RunFolder, LinksAreRelativeAndReplaced) {

@@ -1,18 +1,23 @@
 // What training does: the run folder, its numbers, what it learns.
 #include "ecp/train/trainer.h"
-#include "ecp/config/parameters.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <iterator>
+#include <limits>
+#include <memory>
 
 #include "ecp/config/parameters.h"
+#include "ecp/train/run_comparison.h"
 #include "ecp/train/run_folder.h"
+#include "ecp/weights/checkpoint.h"
 #include "tests/train/training.h"
 
 namespace ecp {
@@ -201,6 +206,104 @@ TEST(Trainer, CanFollowTheClock) {
   }
   EXPECT_LE(lines.back()["lr"].get<double>(), training.config.train.lr);
   EXPECT_EQ(metrics(training.run(), "eval").size(), 1U) << "only at the end";
+}
+
+/// A configuration that starts from weights with a NaN in the embedding of the byte 'Z'.
+struct Poisoned : Training {
+  Poisoned() {
+    config.model.tie_embeddings = false;
+    config.train.batch = 1;
+    config.train.eval_every = 0;
+    Config clean = config;
+    clean.train.steps = 1;
+    train(clean, run("clean"));
+    const Path checkpoint_folder = RunFolder(run("clean")).checkpoint(1);
+    {
+      const SafetensorsFile file(checkpoint_folder / "model.safetensors");
+      const auto bytes = file.at("embedding.weight").bytes;
+      std::vector<std::byte> embedding(bytes.begin(), bytes.end());
+      const float bad = std::numeric_limits<float>::quiet_NaN();
+      std::memcpy(embedding.data() + static_cast<std::size_t>('Z' * config.model.dim) * sizeof bad, &bad,
+                  sizeof bad);
+      std::vector<NamedTensor> tensors;
+      for (const auto& [name, view] : file.tensors()) {
+        tensors.push_back({name, view});
+        if (name == "embedding.weight") tensors.back().view.bytes = embedding;
+      }
+      write_safetensors(checkpoint_folder / "model.safetensors", tensors);
+    }
+    std::filesystem::remove(checkpoint_folder / "manifest.json");
+    write_manifest(checkpoint_folder);
+    config.train.init = checkpoint_folder.string();
+  }
+};
+
+TEST(Trainer, SkipsStepsThatAreNotFinite) {
+  Poisoned training;
+  std::string text = test::random_text(400, 1);
+  text[100] = 'Z';
+  write_tokens(training.folder / "one.npy", {text});
+  training.config.data.train = {(training.folder / "one.npy").string()};
+  training.config.data.validation.clear();
+  training.config.train.steps = 60;  // more than an epoch of 24 windows
+  training.config.train.most_skipped = 1;
+  std::vector<SkipReport> skips;
+  TrainObserver observer;
+  observer.skipped = [&](const SkipReport& skip) { skips.push_back(skip); };
+  const TrainOutcome outcome = train(training.config, training.run(), observer);
+  EXPECT_TRUE(outcome.finished);
+  ASSERT_GE(skips.size(), 2U);
+  EXPECT_LE(skips.size(), 3U) << "one window of an epoch has the byte";
+  EXPECT_EQ(outcome.skipped, std::ssize(skips));
+  EXPECT_EQ(outcome.tokens, (60 - skips.size()) * 16);
+  const auto lines = metrics(training.run(), "skip");
+  ASSERT_EQ(lines.size(), skips.size());
+  for (std::size_t i = 0; i < skips.size(); ++i) {
+    EXPECT_EQ(skips[i].reason, "loss is nan");
+    EXPECT_EQ(lines[i]["step"], skips[i].step);
+    EXPECT_EQ(lines[i]["where"], skips[i].where);
+    std::int64_t begin = -1;  // the window that is named has the byte
+    ASSERT_EQ(std::sscanf(skips[i].where.c_str() + skips[i].where.rfind(' '), "%ld", &begin), 1)
+        << skips[i].where;
+    EXPECT_LE(begin, 100);
+    EXPECT_GT(begin + 16, 100);
+  }
+  for (const auto& line : metrics(training.run(), "train")) EXPECT_TRUE(line["loss"].is_number());
+  const SafetensorsFile weights(training.checkpoint("last/model.safetensors"));
+  for (const float value : weights.at("classifier.weight").to_float()) ASSERT_TRUE(std::isfinite(value));
+
+  // Stopped in between it is the same run.
+  auto now = std::make_shared<std::int64_t>(0);
+  TrainObserver stopping;
+  stopping.stepped = [now](const StepReport& report) { *now = report.step; };
+  stopping.stop = [now, at = skips[0].step] { return *now == at; };
+  EXPECT_FALSE(train(training.config, training.run("parts"), stopping).finished);
+  EXPECT_TRUE(resume(training.run("parts")).finished);
+  for (const Compared& part : compare_runs(training.run(), training.run("parts")))
+    EXPECT_EQ(part.difference, "") << part.what;
+}
+
+TEST(Trainer, EndsWhenNothingIsFiniteAnyMore) {
+  Poisoned training;
+  training.config.data.validation.clear();
+  write_tokens(training.folder / "one.npy", {test::random_text(300, 1)});
+  write_tokens(training.folder / "bad.npy", {std::string(300, 'Z')});
+  training.config.data.train = {(training.folder / "one.npy").string(),
+                                (training.folder / "bad.npy").string()};
+  training.config.data.weights = {1, 0};
+  training.config.train.steps = 4;
+  EXPECT_TRUE(train(training.config, training.run("good")).finished);
+  training.config.data.weights = {0, 1};
+  training.config.train.most_skipped = 3;
+  training.config.train.checkpoint_every = 2;
+  training.config.train.steps = 12;
+  const std::string error = error_of([&] { train(training.config, training.run()); });
+  EXPECT_THAT(error, HasSubstr("training stopped at step 4: loss is nan at learning rate"));
+  EXPECT_THAT(error, HasSubstr("4 steps in a row; the batch: '"));
+  EXPECT_THAT(error, HasSubstr("bad.npy' from tokens "));
+  EXPECT_THAT(error, HasSubstr("no checkpoint was written yet"));
+  EXPECT_EQ(metrics(training.run(), "skip").size(), 4U);
+  EXPECT_TRUE(RunFolder(training.run()).steps().empty()) << "weights with a NaN aren't saved";
 }
 
 TEST(Trainer, ReportsTheFactsFirst) {

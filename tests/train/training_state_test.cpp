@@ -18,6 +18,9 @@ using ::testing::IsEmpty;
 TrainingState sample() {
   TrainingState state;
   state.step = 12;
+  state.skipped = 3;
+  state.skipped_in_row = 1;
+  state.pending = {false, true};
   state.tokens = 1ULL << 40;
   state.seconds = 0.1 + 0.2;
   state.warmup_done = 1.0 / 3;
@@ -58,6 +61,10 @@ TEST(TrainingState, EveryMemberIsNeededAndChecked) {
   negative["step"] = -1;
   EXPECT_EQ(error_of([&] { parse_training_state(negative.dump(), "state.json"); }),
             "state.json: step: expected a whole number, at least 0");
+  auto uneven = json;
+  uneven["skipped"] = 13;
+  EXPECT_EQ(error_of([&] { parse_training_state(uneven.dump(), "state.json"); }),
+            "state.json: expected skipped_in_row 1 <= skipped 13 <= step 12");
   EXPECT_THAT(error_of([&] { parse_training_state("{", "state.json"); }),
               HasSubstr("expected the training state"));
 }

@@ -7,8 +7,12 @@
 #include <vector>
 
 #include "ecp/base/error.h"
+#include "ecp/base/interrupt.h"
+#include "ecp/cli/app.h"
+#include "ecp/cli/arguments.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/cli/torch/commands.h"
+#include "ecp/cli/torch/verify_resume.h"
 #include "ecp/config/config_file.h"
 #include "ecp/train/run_folder.h"
 #include "ecp/train/trainer.h"
@@ -20,6 +24,7 @@ struct Options {
   std::string config, output;
   std::vector<std::string> overrides;
   bool resume = false;
+  std::int64_t verify_steps = 0;
 };
 
 constexpr const char* footer =
@@ -28,10 +33,14 @@ With --resume the stored configuration counts; CONFIG and --set may change only 
 how many threads (train.steps, minutes, threads, eval_every, checkpoint_every, keep, log_every, sample_*).
 train.minutes counts time spent training; evaluations come on top. Paths are relative to the current folder.
 
+Ctrl-C or SIGTERM ends the run after the step with a checkpoint to go on from, exit code 3; a second one ends it
+at once. --resume takes the newest checkpoint that is whole.
+
 Examples:
   ecp train configs/quickstart.toml --output runs/austen
   ecp train configs/quickstart.toml --output runs/small --set model.dim=128 --set train.lr=3e-3
-  ecp train --output runs/austen --resume --set train.steps=2000)";
+  ecp train --output runs/austen --resume --set train.steps=2000
+  ecp train configs/quickstart.toml --output runs/check --verify-resume 10)";
 
 /// Text for a terminal: control characters would move its cursor.
 std::string printable(const std::string& text) {
@@ -66,11 +75,18 @@ class Screen {
       line_.print(fmt::format("sample at step {}:\n{}|{}", sample.step, printable(sample.prompt),
                               printable(sample.text)));
     };
+    observer.skipped = [this](const SkipReport& skip) {
+      line_.print(
+          fmt::format("warning: step {} skipped: {}; the batch: {}", skip.step, skip.reason, skip.where));
+    };
+    observer.waiting = [this](const SpaceWanted& wanted) { show(wanted); };
     observer.warned = [this](std::string_view text) { line_.print(fmt::format("warning: {}", text)); };
+    observer.stop = [this] { return stop(); };
     return observer;
   }
 
   void finish() { line_.finish(); }
+  [[nodiscard]] std::string last_wanted() const { return wanted_; }
   [[nodiscard]] std::optional<std::int64_t> resumed_from() const { return resumed_from_; }
 
  private:
@@ -115,8 +131,30 @@ class Screen {
                             number(result.bits_per_byte), best ? "  best" : ""));
   }
 
+  void show(const SpaceWanted& wanted) {
+    const std::string text =
+        fmt::format("no space for the checkpoint of step {}: about {} needed, {} free", wanted.step,
+                    format_bytes(wanted.needed), format_bytes(wanted.available));
+    if (wanted_.empty()) {
+      line_.print(fmt::format("warning: {}", wanted.reason));
+      line_.print(
+          fmt::format("warning: {}; waiting (the checkpoint before it is intact; Ctrl-C stops)", text));
+    }
+    wanted_ = text;
+    line_.update(fmt::format("{}; waiting for {}", text, format_seconds(wanted.seconds)));
+  }
+
+  bool stop() {
+    if (stop_requested() == 0) return false;
+    if (!stop_told_) line_.print("stopping with a checkpoint; once more to stop at once");
+    stop_told_ = true;
+    return true;
+  }
+
   StatusLine line_;
   std::string of_steps_;
+  std::string wanted_;
+  bool stop_told_ = false;
   std::int64_t step_ = 0;
   bool header_shown_ = false;
   std::optional<std::int64_t> resumed_from_;
@@ -124,17 +162,19 @@ class Screen {
 
 void report(const TrainOutcome& outcome, const TrainConfig& config, std::optional<std::int64_t> resumed_from,
             const std::string& output) {
-  if (resumed_from == outcome.step) {
+  if (resumed_from == outcome.step && outcome.finished) {
     const char* field = config.minutes > 0 ? "minutes" : "steps";
     fmt::print("the run is already at its end, step {}; more with --set train.{}=N, N in all\n{}\n",
                outcome.step, field, output);
     return;
   }
-  fmt::print("trained {} steps, {} tokens, in {}", outcome.step,
+  fmt::print("{} {} steps, {} tokens, in {}", outcome.finished ? "trained" : "stopped after", outcome.step,
              format_count(static_cast<double>(outcome.tokens)), format_seconds(outcome.seconds));
+  if (outcome.skipped > 0) fmt::print("; {} steps skipped", outcome.skipped);
   if (outcome.best_step)
     fmt::print("; lowest validation loss {:.4f} at step {}", outcome.best_loss, *outcome.best_step);
   fmt::print("\n{}\n", output);
+  if (!outcome.finished) fmt::print("go on with: ecp train --output {} --resume\n", output);
 }
 
 void run(const Options& options) {
@@ -147,12 +187,19 @@ void run(const Options& options) {
   }
   const Path path = options.config.empty() ? folder.config() : Path(options.config);
   const Config config = read_config(path, options.overrides);
+  if (options.verify_steps > 0) return verify_resume(config, options.output, options.verify_steps);
   Screen screen;
+  const StopRequests requests;
   const TrainObserver observer = screen.observer(config.model, config.train);
   const TrainOutcome outcome =
       options.resume ? resume(options.output, config, observer) : train(config, options.output, observer);
   screen.finish();
+  if (!outcome.saved) {
+    const std::string why = screen.last_wanted();
+    fail("stopped after step {} without a checkpoint of it{}{}", outcome.step, why.empty() ? "" : ": ", why);
+  }
   report(outcome, config.train, screen.resumed_from(), options.output);
+  if (!outcome.finished) throw CLI::RuntimeError(exit_stopped);
 }
 
 }  // namespace
@@ -167,7 +214,16 @@ void add_train(CLI::App& app) {
   command->add_option("--set", options->overrides, "Override a field, e.g. --set train.lr=3e-4")
       ->type_name("SECTION.KEY=VALUE")
       ->allow_extra_args(false);
-  command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of the run folder");
+  auto* resume =
+      command->add_flag("--resume", options->resume, "Go on from the newest checkpoint of the run folder");
+  command
+      ->add_option(
+          "--verify-resume", options->verify_steps,
+          "Instead of training, train 2 K steps twice, once stopped in between, and compare everything; RUN "
+          "is deleted again")
+      ->check(whole_number(1, 1 << 20))
+      ->type_name("K")
+      ->excludes(resume);
   command->footer(footer);
   command->callback([options] { run(*options); });
 }
