@@ -37,7 +37,7 @@ struct TrainConfig {
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.1;
-  double clip = 1.0;  // largest gradient norm; 0: none
+  double clip = 1.0;               // largest gradient norm; 0: none
   std::int64_t most_skipped = 10;  // steps in a row that may be skipped for want of finite numbers
   std::string schedule = "cosine";
   std::int64_t warmup = 100;            // steps of linear warm-up
@@ -70,8 +70,9 @@ struct TrainConfig {
     v.number("eps", eps, {0, 1}, "AdamW");
     v.number("weight_decay", weight_decay, {0, 100}, "AdamW, on weights of linear layers only");
     v.number("clip", clip, {0, 1e9}, "largest gradient norm; 0: no clipping");
-    v.integer("most_skipped", most_skipped, {0, many},
-              "steps whose loss or gradient isn't finite are skipped; more than so many in a row end the run");
+    v.integer(
+        "most_skipped", most_skipped, {0, many},
+        "steps whose loss or gradient isn't finite are skipped; more than so many in a row end the run");
     v.choice("schedule", schedule, {"constant", "cosine", "wsd", "halving"}, "learning rate over steps");
     v.integer("warmup", warmup, {0, many}, "steps of linear warm-up");
     v.number("final_lr", final_lr, {0, 1}, "fraction of lr at the end of cosine and wsd");

@@ -26,8 +26,10 @@ void MetricsLog::flush() {
   sync_file(path_);
 }
 
-void MetricsLog::rewind(std::int64_t step, const std::function<bool(std::string_view)>& is_undone) const {
-  if (!std::filesystem::exists(path_)) return;
+std::optional<std::string> MetricsLog::rewind(std::int64_t step,
+                                              const std::function<bool(std::string_view)>& is_undone) const {
+  if (!std::filesystem::exists(path_)) return std::nullopt;
+  std::optional<std::string> warning;
   const std::string content = read_file(path_);
   std::string kept;
   std::int64_t number = 0;
@@ -38,8 +40,15 @@ void MetricsLog::rewind(std::int64_t step, const std::function<bool(std::string_
     const std::string_view line = std::string_view(content).substr(begin, end - begin);
     begin = end + 1;
     const auto json = nlohmann::json::parse(line, nullptr, false);
-    require(json.is_object() && json.contains("step") && json["step"].is_number_integer(),
-            "{}:{}: expected a JSON object with a whole number \"step\"", path_.string(), number);
+    if (!json.is_object() || !json.contains("step") || !json["step"].is_number_integer()) {
+      const std::string message =
+          fmt::format("{}:{}: expected a JSON object with a whole number \"step\"", path_.string(), number);
+      require(number > 1, "{}", message);
+      const Path old = path_.string() + ".damaged";
+      write_file(old, content);
+      warning = fmt::format("{}; dropped from there on, all of it is in '{}'", message, old.string());
+      break;
+    }
     const auto at = json["step"].get<std::int64_t>();
     const auto kind = json.find("kind");
     const bool undone = at == step && is_undone && kind != json.end() && kind->is_string() &&
@@ -47,6 +56,7 @@ void MetricsLog::rewind(std::int64_t step, const std::function<bool(std::string_
     if (at <= step && !undone) kept.append(line).push_back('\n');
   }
   if (kept != content) write_file(path_, kept);
+  return warning;
 }
 
 }  // namespace ecp

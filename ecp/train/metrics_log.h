@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,9 +24,12 @@ class MetricsLog {
   /// Writes what is still in memory and makes the file durable. Fails with NoSpace if there is no room.
   void flush();
   /// Drops lines beyond `step`, those at `step` whose kind `is_undone`, and a last line that was cut off, so
-  /// that a run that goes on from `step` has each step once. The file is rewritten whole or not at all. Fails
-  /// on other lines that aren't metrics.
-  void rewind(std::int64_t step, const std::function<bool(std::string_view kind)>& is_undone = {}) const;
+  /// that a run that goes on from `step` has each step once. The file is rewritten whole or not at all. A
+  /// power cut may leave anything where lines were not yet durable: from the first line on that isn't metrics
+  /// all is dropped, the old file is kept as NAME.damaged, and a warning returned. Fails if even the first
+  /// isn't.
+  std::optional<std::string> rewind(std::int64_t step,
+                                    const std::function<bool(std::string_view kind)>& is_undone = {}) const;
 
  private:
   Path path_;

@@ -104,9 +104,10 @@ class Trainer {
       start();
     }
     facts_.resumed_from = state_.step;
-    metrics_.rewind(state_.step, [this](std::string_view kind) {
+    const auto damage = metrics_.rewind(state_.step, [this](std::string_view kind) {
       return (kind == "eval" && state_.pending.evaluation) || (kind == "sample" && state_.pending.sample);
     });
+    if (damage) warn(*damage);
   }
 
   /// The folder exists and is locked.

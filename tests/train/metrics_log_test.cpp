@@ -74,10 +74,24 @@ TEST(MetricsLog, KeepsLinesUntilThereIsRoom) {
 TEST(MetricsLog, RefusesAFileOfSomethingElse) {
   const test::TemporaryFolder folder;
   const Path path = folder / "metrics.jsonl";
-  write_file(path, "{\"step\": 1}\nhello\n");
+  write_file(path, "hello\n");
   EXPECT_THAT(error_of([&] { MetricsLog(path).rewind(1); }),
-              HasSubstr("metrics.jsonl:2: expected a JSON object"));
-  EXPECT_EQ(read_file(path), "{\"step\": 1}\nhello\n");
+              HasSubstr("metrics.jsonl:1: expected a JSON object"));
+  EXPECT_EQ(read_file(path), "hello\n");
+}
+
+TEST(MetricsLog, LeavesOutWhatAPowerCutLeft) {
+  const test::TemporaryFolder folder;
+  const Path path = folder / "metrics.jsonl";
+  const std::string damaged = "{\"step\": 1}\n" + std::string(7, '\0') + "\n{\"step\": 2}\n";
+  write_file(path, damaged);
+  EXPECT_THAT(
+      MetricsLog(path).rewind(1).value_or(""),
+      HasSubstr(
+          "metrics.jsonl:2: expected a JSON object with a whole number \"step\"; dropped from there on"));
+  EXPECT_EQ(read_file(path), "{\"step\": 1}\n");
+  EXPECT_EQ(read_file(folder / "metrics.jsonl.damaged"), damaged);
+  EXPECT_FALSE(MetricsLog(path).rewind(1).has_value());
 }
 
 TEST(MetricsLog, ReplacesBytesThatAreNotText) {
