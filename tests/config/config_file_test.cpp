@@ -106,6 +106,17 @@ TEST(ConfigFile, ErrorsNameFileAndLine) {
   EXPECT_THAT(error_in(smallest + "[train]\nlr = nan\n"), HasSubstr("f.toml:4: train.lr: expected 0 to 100"));
 }
 
+TEST(ConfigFile, LettersWhereNoneBelongAreAnError) {
+  // toml++ asks whether they are white space; its answer for U+00A1 to U+049A was undefined behaviour.
+  for (const std::string letter : {"\u0143", "\u00a1", "\u049a", "\u4e00"}) {
+    for (const char* line : {"dim = 32%", "dim =%", "%dim = 2", "dim % = 2"}) {
+      std::string text = std::string("[model]\n") + line;
+      text.replace(text.find('%'), 1, letter);
+      EXPECT_THROW(parse_config(text + "\n", "f.toml"), Error) << text;
+    }
+  }
+}
+
 TEST(ConfigFile, OverridesAreAsStrictAsFiles) {
   EXPECT_EQ(error_in(smallest, {"train.step=5"}), "--set: unknown key 'train.step' (did you mean 'steps'?)");
   EXPECT_EQ(error_in(smallest, {"trian.steps=5"}), "--set: unknown section [trian] (did you mean 'train'?)");
