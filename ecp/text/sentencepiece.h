@@ -32,8 +32,8 @@ struct SafeModel {
 };
 
 /// Walks the serialised model: every length inside its message, pieces that are UTF-8 with finite scores and
-/// known types, BPE or unigram. Parts that transform text (whose compiled tables SentencePiece 0.1.97 trusts)
-/// are left out. Fails with one line naming `name`.
+/// known types, BPE or unigram with byte fallback. Parts that transform text (whose compiled tables
+/// SentencePiece 0.1.97 trusts) are left out. Fails with one line naming `name`.
 SafeModel check_model(std::string_view bytes, std::string_view name);
 
 std::shared_ptr<const Tokenizer> sentencepiece_tokenizer(std::string model, const std::string& name,

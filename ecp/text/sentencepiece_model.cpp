@@ -97,7 +97,7 @@ namespace piece_field {
 constexpr unsigned text = 1, score = 2, type = 3;
 }
 namespace trainer_field {
-constexpr unsigned model_type = 3;
+constexpr unsigned model_type = 3, byte_fallback = 35;
 }
 namespace normalizer_field {
 constexpr char name = 1, add_dummy_prefix = 3, remove_extra_whitespaces = 4, escape_whitespaces = 5;
@@ -122,13 +122,16 @@ Piece read_piece(std::string_view message, std::size_t id, std::string_view name
   return piece;
 }
 
-void check_trainer(std::string_view message, std::string_view name) {
+/// `byte_fallback` is what the message says of it, if it does; of several messages the last one counts.
+void check_trainer(std::string_view message, std::string_view name, bool& byte_fallback) {
   WireReader reader(message, name);
   for (WireField field; reader.next(field);) {
     if (field.number == trainer_field::model_type && field.type == varint) {
       require(field.value == 1 || field.value == 2, "'{}': expected a BPE or unigram model, got type {}",
               name, field.value);
     }
+    if (field.number == trainer_field::byte_fallback && field.type == varint)
+      byte_fallback = field.value != 0;
   }
 }
 
@@ -147,6 +150,7 @@ std::string identity_normalizer() {
 SafeModel check_model(std::string_view bytes, std::string_view name) {
   SafeModel model;
   std::set<std::string> texts;
+  bool byte_fallback = false;
   WireReader reader(bytes, name);
   for (WireField field; reader.next(field);) {
     if (field.number == model_field::normalizer || field.number == model_field::denormalizer ||
@@ -158,10 +162,13 @@ SafeModel check_model(std::string_view bytes, std::string_view name) {
       require(texts.insert(model.pieces.back().text).second, "'{}': damaged: piece {} occurs twice", name,
               model.pieces.size() - 1);
     }
-    if (field.number == model_field::trainer && field.type == delimited) check_trainer(field.bytes, name);
+    if (field.number == model_field::trainer && field.type == delimited)
+      check_trainer(field.bytes, name, byte_fallback);
     model.bytes += field.whole;
   }
   require(!model.pieces.empty(), "'{}': not a SentencePiece model, or damaged", name);
+  // Pieces for all bytes aren't enough: without this SentencePiece turns unknown characters into one token.
+  require(byte_fallback, "'{}': expected a model with byte fallback", name);
   const std::string normalizer = identity_normalizer();
   model.bytes += static_cast<char>(model_field::normalizer << 3 | delimited);
   model.bytes += static_cast<char>(normalizer.size());

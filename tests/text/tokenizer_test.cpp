@@ -290,6 +290,16 @@ TEST(TokenizerBadInput, DamagedModelsNeverCrash) {
   EXPECT_GT(refused, 50);
 }
 
+TEST(TokenizerBadInput, AModelThatWouldLoseCharactersIsRefused) {
+  const TemporaryFolder folder;
+  sample_tokenizers()[1]->save(folder.path());
+  std::string model = read_file(folder / "tokenizer.model");
+  const std::string byte_fallback = "\x98\x02\x01";  // field 35 of the trainer's specification: true
+  model[model.rfind(byte_fallback) + 2] = 0;
+  EXPECT_THAT(error_of([&] { (void)text::sentencepiece_tokenizer(model, "m", false); }),
+              HasSubstr("expected a model with byte fallback"));
+}
+
 TEST(TokenizerBadInput, TrainingSaysWhatIsWrong) {
   EXPECT_THAT(error_of([] { (void)train_on(sample_text(200), "bpe", 30000); }),
               HasSubstr("is too large for this text"));
