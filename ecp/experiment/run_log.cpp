@@ -85,10 +85,12 @@ Json read_object(const Path& file) {
   return json;
 }
 
-void flatten(const Json& json, const std::string& name, Facts& facts) {
+void flatten(const Json& json, const std::string& name, Facts& facts, int depth = 0) {
+  constexpr int deepest = 64;
+  require(depth <= deepest, "{}: nested deeper than {} levels", facts.section, deepest);
   if (json.is_structured()) {
     for (const auto& [key, value] : json.items())
-      flatten(value, name.empty() ? key : name + "." + key, facts);
+      flatten(value, name.empty() ? key : name + "." + key, facts, depth + 1);
   } else {
     facts.rows.emplace_back(name, json.is_string() ? json.get<std::string>() : json.dump());
   }

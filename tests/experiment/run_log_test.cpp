@@ -125,6 +125,10 @@ TEST(RunLog, ConfigurationAndFacts) {
   EXPECT_THAT(read_json_facts(folder / "run.json").rows,
               ElementsAre(Pair("version", "1"), Pair("data.0.path", "a.npy"), Pair("data.0.tokens", "5"),
                           Pair("ok", "true")));
+  const std::string open(100000, '['), close(100000, ']');
+  write_file(folder / "run.json", "{\"a\": " + open + close + "}");
+  EXPECT_EQ(error_of([&] { read_json_facts(folder / "run.json"); }),
+            "run.json: nested deeper than 64 levels");
 }
 
 }  // namespace
