@@ -107,12 +107,12 @@ void LanguageModel::initialize(std::uint64_t seed) {
   for (const Parameter& parameter : table_) initialize_parameter(named[parameter.name], parameter, seed);
 }
 
-void LanguageModel::load(const SafetensorsFile& file) {
+void LanguageModel::load(const TensorSet& weights) {
   const at::NoGradGuard no_grad;
-  check_weights(file, config_);
+  check_weights(weights, config_);
   const auto named = named_parameters();
   for (const Parameter& parameter : table_) {
-    const std::vector<float> values = file.at(parameter.name).to_float();
+    const std::vector<float> values = weights.at(parameter.name).to_float();
     std::memcpy(named[parameter.name].mutable_data_ptr<float>(), values.data(),
                 values.size() * sizeof(float));
   }

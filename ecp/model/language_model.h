@@ -10,7 +10,7 @@
 
 #include "ecp/config/model_config.h"
 #include "ecp/config/parameters.h"
-#include "ecp/weights/safetensors.h"
+#include "ecp/weights/tensor_set.h"
 
 namespace ecp {
 
@@ -34,7 +34,7 @@ class LanguageModel : public torch::nn::Module {
   /// state).
   void initialize(std::uint64_t seed);
   /// Copies weights from a file; names and shapes must match the table.
-  void load(const SafetensorsFile& file);
+  void load(const TensorSet& weights);
   /// Views of the parameters (float32, contiguous) in the table's order, valid while the model lives and is
   /// not changed.
   [[nodiscard]] std::vector<NamedTensor> weights() const;

@@ -26,9 +26,9 @@ std::shared_ptr<const Model> Model::load(const Path& path, int threads) {
   std::shared_ptr<const Tokenizer> tokenizer;
   if (checkpoint.has("tokenizer/tokenizer.json"))
     tokenizer = load_tokenizer(checkpoint.folder() / "tokenizer");
-  const SafetensorsFile file = checkpoint.weights();
+  const TensorSet tensors = checkpoint.weights();
   auto weights = std::make_unique<const runtime::Weights>(
-      checkpoint.model(), [&](const std::string& name) -> const TensorView& { return file.at(name); });
+      checkpoint.model(), [&](const std::string& name) -> const TensorView& { return tensors.at(name); });
   return std::shared_ptr<const Model>(new Model(std::move(weights), std::move(tokenizer), threads));
 }
 

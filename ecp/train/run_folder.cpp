@@ -4,34 +4,21 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <system_error>
 #include <utility>
 
 #include "ecp/base/error.h"
+#include "ecp/weights/run_checkpoints.h"
 
 namespace ecp {
 namespace {
 
-constexpr std::string_view prefix = "step-";
-
-std::string name_of_step(std::int64_t step) { return fmt::format("{}{:08}", prefix, step); }
-
-std::optional<std::int64_t> step_of(const std::string& name) {
-  if (!name.starts_with(prefix)) return std::nullopt;
-  std::int64_t step = 0;
-  const char* end = name.data() + name.size();
-  const auto [stop, error] = std::from_chars(name.data() + prefix.size(), end, step);
-  if (error != std::errc() || stop != end || name_of_step(step) != name) return std::nullopt;
-  return step;
-}
-
 /// A checkpoint that is being deleted.
-std::string retired_name(std::int64_t step) { return fmt::format(".{}.old", name_of_step(step)); }
+std::string retired_name(std::int64_t step) { return fmt::format(".{}.old", checkpoint_name(step)); }
 
 bool is_retired(const std::string& name) {
   return name.starts_with('.') && name.ends_with(".old") &&
-         step_of(name.substr(1, name.size() - std::string_view(".old").size() - 1));
+         checkpoint_step(name.substr(1, name.size() - std::string_view(".old").size() - 1));
 }
 
 }  // namespace
@@ -75,13 +62,13 @@ void RunFolder::clean() const {
   for (const Path& path : left) std::filesystem::remove_all(path, error);
 }
 
-Path RunFolder::checkpoint(std::int64_t step) const { return checkpoints() / name_of_step(step); }
+Path RunFolder::checkpoint(std::int64_t step) const { return checkpoints() / checkpoint_name(step); }
 
 std::vector<std::int64_t> RunFolder::steps() const {
   std::vector<std::int64_t> all;
   if (!std::filesystem::is_directory(checkpoints())) return all;
   for (const auto& entry : std::filesystem::directory_iterator(checkpoints())) {
-    const auto step = step_of(entry.path().filename().string());
+    const auto step = checkpoint_step(entry.path().filename().string());
     if (step && entry.is_directory()) all.push_back(*step);
   }
   std::sort(all.begin(), all.end());
@@ -89,7 +76,7 @@ std::vector<std::int64_t> RunFolder::steps() const {
 }
 
 Path RunFolder::set_aside(std::int64_t step) const {
-  const Path aside = checkpoints() / ("damaged-" + name_of_step(step));
+  const Path aside = checkpoints() / ("damaged-" + checkpoint_name(step));
   std::error_code error;
   std::filesystem::remove_all(aside, error);
   std::filesystem::rename(checkpoint(step), aside, error);
@@ -99,7 +86,7 @@ Path RunFolder::set_aside(std::int64_t step) const {
 }
 
 void RunFolder::link(const std::string& name, std::int64_t step) const {
-  write_link(checkpoints() / name, name_of_step(step));
+  write_link(checkpoints() / name, checkpoint_name(step));
 }
 
 void RunFolder::retain(std::int64_t keep, std::optional<std::int64_t> best) const {

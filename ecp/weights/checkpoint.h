@@ -1,31 +1,30 @@
 // A checkpoint is a folder:
 //
 //   config.json          the model (`to_json(ModelConfig)`)
-//   model.safetensors    weights under the names of config/parameters.h, float32
+//   model.safetensors    weights under the names of config/parameters.h, float32 or bfloat16; or several
+//   files
+//                        with model.safetensors.index.json (weights/tensor_set.h)
 //   tokenizer/           as `Tokenizer::save` wrote it; absent for models without text
 //   optimizer.safetensors, state.json   only in checkpoints that can be resumed from
-//   manifest.json        {"format": "ecp-checkpoint", "version": 1, "files": {"name": {"bytes", "xxh3"}}}
+//   manifest.json        size and hash of each file (weights/manifest.h)
 //
 // It is written under a temporary name, each file synced, the manifest last, then renamed. Loading verifies
 // the manifest: every listed file's size and hash, and that nothing needed is missing from the list.
 #pragma once
 
-#include <map>
 #include <string>
 #include <vector>
 
 #include "ecp/base/files.h"
 #include "ecp/config/model_config.h"
-#include "ecp/weights/safetensors.h"
+#include "ecp/weights/manifest.h"
+#include "ecp/weights/tensor_set.h"
 
 namespace ecp {
 
-/// Writes manifest.json over all files under `folder` (call last, before committing the folder).
-void write_manifest(const Path& folder);
-
-/// Fails, naming the first difference, unless the file holds exactly the parameters of `config`, by name and
+/// Fails, naming the first difference, unless the set holds exactly the parameters of `config`, by name and
 /// shape, in a floating-point dtype.
-void check_weights(const SafetensorsFile& file, const ModelConfig& config);
+void check_weights(const TensorSet& weights, const ModelConfig& config);
 
 /// A verified checkpoint. Construction fails with one line naming the file that is missing, short or changed.
 class Checkpoint {
@@ -36,14 +35,32 @@ class Checkpoint {
   [[nodiscard]] const Path& folder() const { return folder_; }
   [[nodiscard]] const ModelConfig& model() const { return model_; }
   /// Weights, checked against the parameter table of `model()`: same names, same shapes.
-  [[nodiscard]] SafetensorsFile weights() const;
-  [[nodiscard]] bool has(
-      const std::string& file) const;  // "optimizer.safetensors", "tokenizer/tokenizer.json"
+  [[nodiscard]] TensorSet weights() const;
+  /// Whether the manifest lists it: "optimizer.safetensors", "tokenizer/tokenizer.json".
+  [[nodiscard]] bool has(const std::string& file) const { return manifest_.files.contains(file); }
+  [[nodiscard]] const Manifest& manifest() const { return manifest_; }
 
  private:
   Path folder_;
+  Manifest manifest_;
   ModelConfig model_;
-  std::vector<std::string> files_;
 };
+
+/// What is right and wrong about a checkpoint, file by file.
+struct CheckpointState {
+  struct File {
+    std::string name;
+    std::uint64_t bytes = 0;  // as the manifest says
+    std::string fault;        // of `find_fault`
+  };
+  Path folder;
+  std::vector<File> files;
+  std::string fault;  // what keeps it from being loaded, in one line; empty: it is intact
+
+  [[nodiscard]] bool intact() const { return fault.empty(); }
+};
+
+/// Looks through a checkpoint's folder; fails only if it can't be looked at.
+CheckpointState inspect_checkpoint(const Path& folder);
 
 }  // namespace ecp

@@ -112,6 +112,10 @@ std::size_t size_of(DType dtype) { return info_of(dtype).size; }
 
 std::string_view name_of(DType dtype) { return info_of(dtype).name; }
 
+bool is_floating(DType dtype) {
+  return dtype == DType::f64 || dtype == DType::f32 || dtype == DType::bf16 || dtype == DType::f16;
+}
+
 std::vector<float> TensorView::to_float() const {
   switch (dtype) {
     case DType::f32:
@@ -172,35 +176,63 @@ void SafetensorsFile::parse(std::span<const std::byte> bytes) {
   require(at == data.size(), "{}: expected {} bytes of data, got {}", name_, at, data.size());
 }
 
-const TensorView& SafetensorsFile::at(const std::string& tensor) const {
-  const auto found = tensors_.find(tensor);
-  if (found != tensors_.end()) return found->second;
+const TensorView& find_tensor(const std::map<std::string, TensorView>& tensors, const std::string& tensor,
+                              const std::string& file) {
+  const auto found = tensors.find(tensor);
+  if (found != tensors.end()) return found->second;
   std::vector<std::string> names;
-  for (const auto& [name, view] : tensors_) names.push_back(name);
-  fail("{}: tensor '{}' is missing{}", name_, tensor, did_you_mean(tensor, names));
+  for (const auto& [name, view] : tensors) names.push_back(name);
+  fail("{}: tensor '{}' is missing{}", file, tensor, did_you_mean(tensor, names));
+}
+
+const TensorView& SafetensorsFile::at(const std::string& tensor) const {
+  return find_tensor(tensors_, tensor, name_);
+}
+
+std::uint64_t SafetensorsWriter::Entry::bytes() const {
+  std::uint64_t product = size_of(dtype);
+  for (const std::int64_t extent : shape) {
+    require(extent >= 0 && !__builtin_mul_overflow(product, static_cast<std::uint64_t>(extent), &product),
+            "tensor '{}': its size overflows", name);
+  }
+  return product;
+}
+
+SafetensorsWriter::SafetensorsWriter(const Path& path, std::span<const Entry> tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : name_(path.string()), file_(path) {
+  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  if (!metadata.empty()) header["__metadata__"] = metadata;
+  std::uint64_t at = 0;
+  for (const Entry& tensor : tensors) {
+    require(!header.contains(tensor.name), "{}: two tensors named '{}'", name_, tensor.name);
+    const std::uint64_t end = at + tensor.bytes();
+    header[tensor.name] = {
+        {"dtype", name_of(tensor.dtype)}, {"shape", tensor.shape}, {"data_offsets", {at, end}}};
+    at = end;
+  }
+  std::string text = header.dump();
+  text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' ');
+  const std::uint64_t header_size = text.size();
+  file_.write(&header_size, sizeof header_size);
+  file_.write(text);
+  expected_ = file_.size() + at;
+}
+
+void SafetensorsWriter::commit() {
+  require(file_.size() == expected_, "{}: expected {} bytes, {} were written", name_, expected_,
+          file_.size());
+  file_.commit();
 }
 
 void write_safetensors(const Path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata) {
-  nlohmann::ordered_json header;
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  std::uint64_t at = 0;
-  for (const NamedTensor& tensor : tensors) {
-    require(!header.contains(tensor.name), "{}: two tensors named '{}'", path.string(), tensor.name);
-    const std::uint64_t end = at + tensor.view.bytes.size();
-    header[tensor.name] = {
-        {"dtype", name_of(tensor.view.dtype)}, {"shape", tensor.view.shape}, {"data_offsets", {at, end}}};
-    at = end;
-  }
-  std::string text = header.is_null() ? "{}" : header.dump();
-  text.resize((text.size() + 8 + 63) / 64 * 64 - 8, ' ');  // data starts at a multiple of 64
-
-  FileWriter file(path);
-  const std::uint64_t header_size = text.size();
-  file.write(&header_size, sizeof header_size);
-  file.write(text);
-  for (const NamedTensor& tensor : tensors) file.write(tensor.view.bytes.data(), tensor.view.bytes.size());
-  file.commit();
+  std::vector<SafetensorsWriter::Entry> entries;
+  for (const NamedTensor& tensor : tensors)
+    entries.push_back({tensor.name, tensor.view.dtype, tensor.view.shape});
+  SafetensorsWriter writer(path, entries, metadata);
+  for (const NamedTensor& tensor : tensors) writer.write(tensor.view.bytes);
+  writer.commit();
 }
 
 }  // namespace ecp

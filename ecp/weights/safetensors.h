@@ -21,6 +21,7 @@ enum class DType : std::uint8_t { f64, f32, bf16, f16, i64, i32, i16, i8, u8, bo
 
 std::size_t size_of(DType dtype);
 std::string_view name_of(DType dtype);  // "F32"
+bool is_floating(DType dtype);
 
 /// A tensor inside a mapped file. `bytes` may not be aligned to its type: copy, don't cast.
 struct TensorView {
@@ -34,6 +35,10 @@ struct TensorView {
   /// Values as float32, from f32, bf16, f16 or f64; fails for other types.
   [[nodiscard]] std::vector<float> to_float() const;
 };
+
+/// The tensor of that name; fails, naming `file` and the nearest known names, if absent.
+const TensorView& find_tensor(const std::map<std::string, TensorView>& tensors, const std::string& tensor,
+                              const std::string& file);
 
 class SafetensorsFile {
  public:
@@ -62,8 +67,34 @@ struct NamedTensor {
   TensorView view;
 };
 
-/// Writes the tensors in the given order, data starting at a multiple of 64 bytes, under a temporary name,
-/// synced and renamed.
+/// A file being written tensor by tensor, data starting at a multiple of 64 bytes, under a temporary name
+/// until `commit` syncs and renames it.
+class SafetensorsWriter {
+ public:
+  struct Entry {
+    std::string name;
+    DType dtype = DType::f32;
+    std::vector<std::int64_t> shape;
+
+    /// Fails if it overflows.
+    [[nodiscard]] std::uint64_t bytes() const;
+  };
+  /// Fails if two tensors have one name.
+  SafetensorsWriter(const Path& path, std::span<const Entry> tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+
+  /// The next tensor's bytes, in the order of `tensors`; may come in pieces.
+  void write(std::span<const std::byte> bytes) { file_.write(bytes.data(), bytes.size()); }
+  /// Fails if there were more or fewer bytes than the header says.
+  void commit();
+
+ private:
+  std::string name_;
+  FileWriter file_;
+  std::uint64_t expected_ = 0;  // bytes of the whole file
+};
+
+/// Writes all tensors in the given order.
 void write_safetensors(const Path& path, std::span<const NamedTensor> tensors,
                        const std::map<std::string, std::string>& metadata = {});
 

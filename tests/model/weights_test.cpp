@@ -124,7 +124,7 @@ TEST(Weights, OfAnotherModelAreRefused) {
   const TemporaryFolder folder;
   const auto paper = make_model(small("ecp", "paper"));
   write_safetensors(folder / "w.safetensors", paper->weights());
-  const SafetensorsFile file(folder / "w.safetensors");
+  const TensorSet file = SafetensorsFile(folder / "w.safetensors");
   LanguageModel modern(small("ecp", "modern"));
   EXPECT_THAT(error_of([&] { modern.load(file); }), HasSubstr("w.safetensors"));
   ModelConfig wider = small("ecp", "paper");
