@@ -3,9 +3,11 @@
 #include <fmt/core.h>
 #include <unistd.h>
 
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cstring>
+#include <map>
 #include <string>
 #include <system_error>
 
@@ -28,6 +30,23 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most) {
                                most == INT64_MAX ? std::string() : fmt::format(" to {}", most), text);
           },
           ""};
+}
+
+std::uint64_t parse_bytes(std::string_view option, const std::string& text) {
+  static const std::map<std::string, std::uint64_t> units = {
+      {"", 1},          {"b", 1},         {"kb", 1000},    {"mb", 1000'000}, {"gb", 1000'000'000},
+      {"kib", 1 << 10}, {"mib", 1 << 20}, {"gib", 1 << 30}};
+  std::uint64_t number = 0, bytes = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  std::string unit(stop, end);
+  unit.erase(0, unit.find_first_not_of(' '));
+  for (char& c : unit) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const auto factor = units.find(unit);
+  require(error == std::errc() && factor != units.end() && number > 0 &&
+              !__builtin_mul_overflow(number, factor->second, &bytes),
+          "{}: expected a size such as 500MB or 2GiB, got '{}'", option, text);
+  return bytes;
 }
 
 void require_output(std::string_view option, const Path& path, std::string_view extension,

@@ -13,6 +13,10 @@ namespace ecp::cli {
 /// A whole number from `least` to `most`, for options of integer types.
 CLI::Validator whole_number(std::int64_t least, std::int64_t most = INT64_MAX);
 
+/// Bytes from "1000", "500MB", "5 GB" (powers of 1000) or "64MiB" (of 1024), in any case; fails, naming
+/// `option`.
+std::uint64_t parse_bytes(std::string_view option, const std::string& text);
+
 /// Before any work: refuses the file of `option` if its name doesn't end with `extension`, if it is a folder
 /// or one of `inputs` or would stand directly in one of them, or if its folder can't be written or made.
 /// Changes nothing.

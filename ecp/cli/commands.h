@@ -13,6 +13,7 @@ void add_generate(CLI::App& app);
 void add_report(CLI::App& app);
 void add_import(CLI::App& app);
 void add_config(CLI::App& app);
+void add_checkpoint(CLI::App& app);
 /// train, eval, score: handed to the `ecp-torch` executable.
 void add_torch_commands(CLI::App& app);
 
