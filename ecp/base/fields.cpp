@@ -13,6 +13,8 @@ template <class... Cases>
 struct Overloaded : Cases... {
   using Cases::operator()...;
 };
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;  // clang 14 needs it spelled out
 
 std::string prefix(const std::string& where) { return where.empty() ? "" : where + ": "; }
 

@@ -1,13 +1,8 @@
 #include "ecp/train/training_state.h"
 
-#include <ATen/Version.h>
-#include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "ecp/base/error.h"
-#include "ecp/base/system.h"
-#include "ecp/base/version.h"
 
 namespace ecp {
 namespace {
@@ -53,12 +48,6 @@ class Members {
 };
 
 }  // namespace
-
-Build Build::current(std::int64_t threads) {
-  std::string sets = fmt::format("{}", fmt::join(cpu_features(), " "));
-  return {std::string(ecp::version()), std::string(ecp::commit()),
-          sets + " (LibTorch " + at::get_cpu_capability() + ")", threads};
-}
 
 std::vector<std::string> Build::differences(const Build& now) const {
   std::vector<std::string> all;
