@@ -1,5 +1,7 @@
 #include "ecp/base/fields.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cmath>
 
@@ -172,7 +174,9 @@ const Field& find_field(const std::vector<Field>& fields, std::string_view secti
     if (field.name == name) return field;
     names.push_back(field.name);
   }
-  fail("{}unknown key '{}.{}'{}", prefix(std::string(where)), section, name, did_you_mean(name, names));
+  const std::string hint = did_you_mean(name, names);
+  fail("{}unknown key '{}.{}'{}", prefix(std::string(where)), section, name,
+       hint.empty() ? fmt::format(" (keys: {})", fmt::join(names, ", ")) : hint);
 }
 
 std::string to_toml(const Field& field) {

@@ -50,6 +50,9 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
     }
   }
   const bool no_command = app.get_subcommands().empty() && error.get_name() == "RequiredError" && argc > 1;
+  const std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name();
+  if (error.get_name() == "RequiredError" && hint.empty() && !command.empty())
+    hint = fmt::format(" (see ecp {} --help)", command);
   if (no_command) message = fmt::format("unknown subcommand or option '{}' (see ecp --help)", argv[1]);
   fmt::print(stderr, "ecp: {}{}\n", message, hint);
   return 2;
