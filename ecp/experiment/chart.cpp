@@ -6,13 +6,17 @@
 #include <cmath>
 #include <limits>
 
+#include "ecp/experiment/axis.h"
+#include "ecp/experiment/html.h"
+
 namespace ecp {
 namespace {
 
 // The drawing's coordinates; the page scales it. Small, so that labels stay readable on a telephone.
 constexpr double width = 440, height = 270;
-constexpr double left = 62, right = 416, top = 12, bottom = 222;
-constexpr std::size_t most_points = 600;
+constexpr double left = 68, right = 416, top = 12, bottom = 222;
+constexpr std::size_t most_buckets = 240;
+constexpr std::size_t most_marks = 40;
 
 struct Range {
   double least = std::numeric_limits<double>::infinity();
@@ -24,22 +28,8 @@ struct Range {
   [[nodiscard]] bool empty() const { return least > most; }
 };
 
-/// Long series become means over equal runs of points, so that a page stays small.
-std::vector<std::pair<double, double>> thinned(const std::vector<std::pair<double, double>>& points) {
-  if (points.size() <= most_points) return points;
-  std::vector<std::pair<double, double>> result;
-  for (std::size_t i = 0; i < most_points; ++i) {
-    const std::size_t begin = i * points.size() / most_points, end = (i + 1) * points.size() / most_points;
-    double x = 0, y = 0;
-    for (std::size_t j = begin; j < end; ++j) {
-      x += points[j].first;
-      y += points[j].second;
-    }
-    const auto count = static_cast<double>(end - begin);
-    result.emplace_back(x / count, y / count);
-  }
-  return result;
-}
+/// Sizes beyond any that are meant would overflow in the axis.
+bool drawable(double y, bool log_y) { return std::fabs(y) < 1e200 && (!log_y || y > 1e-200); }
 
 /// Data to coordinates.
 class Scale {
@@ -60,26 +50,33 @@ class Scale {
   bool log_y_;
 };
 
-std::string short_number(double value) {
-  const double size = std::fabs(value);
-  if (size >= 1e9) return fmt::format("{:g}G", value / 1e9);
-  if (size >= 1e6) return fmt::format("{:g}M", value / 1e6);
-  if (size >= 1e4) return fmt::format("{:g}k", value / 1e3);
-  return fmt::format("{:.6g}", value);
-}
-
-std::string path_of(const std::vector<std::pair<double, double>>& points, const Scale& scale, bool log_y) {
+/// One line; a point between two gaps is a short stroke, or it could not be seen.
+std::string path_of(const Points& points, const Scale& scale, bool log_y) {
   std::string path;
   bool pen_down = false;
-  for (const auto& [x, y] : points) {
-    if (!std::isfinite(y) || (log_y && y <= 0)) {
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    const auto& [x, y] = points[i];
+    if (!drawable(y, log_y)) {
       pen_down = false;
       continue;
     }
     path += fmt::format("{}{:.1f} {:.1f}", pen_down ? "L" : "M", scale.x(x), scale.y(y));
+    const bool alone = !pen_down && (i + 1 == points.size() || !drawable(points[i + 1].second, log_y));
+    if (alone) path += "h.01";
     pen_down = true;
   }
   return path;
+}
+
+/// The values for the page's script.
+std::string data_of(const Points& points, bool log_y) {
+  std::string x, y;
+  for (const auto& [at, value] : points) {
+    x += fmt::format("{}{:.10g}", x.empty() ? "" : ",", at);
+    y += drawable(value, log_y) ? fmt::format("{}{:.5g}", y.empty() ? "" : ",", value)
+                                : fmt::format("{}nan", y.empty() ? "" : ",");
+  }
+  return fmt::format("data-x=\"{}\" data-y=\"{}\"", x, y);
 }
 
 std::string axes(const Chart& chart, const Scale& scale, Range x, Range y) {
@@ -97,101 +94,100 @@ std::string axes(const Chart& chart, const Scale& scale, Range x, Range y) {
   svg += fmt::format("<path class=\"axis\" d=\"M{} {}H{}\"/>\n", left, bottom, right);
   svg += fmt::format("<text x=\"{}\" y=\"{}\" class=\"x\">{}</text>\n", (left + right) / 2, bottom + 36,
                      escape_html(chart.x_label));
-  svg += fmt::format("<text transform=\"translate(13 {}) rotate(-90)\" class=\"x\">{}</text>\n",
+  svg += fmt::format("<text transform=\"translate(11 {}) rotate(-90)\" class=\"x\">{}</text>\n",
                      (top + bottom) / 2, escape_html(chart.y_label));
   return svg;
 }
 
-}  // namespace
+std::string marks_of(const Chart& chart, const Scale& scale, Range x) {
+  std::string svg;
+  for (std::size_t i = 0; i < std::min(chart.marks.size(), most_marks); ++i) {
+    const Mark& mark = chart.marks[i];
+    if (!(mark.x >= x.least && mark.x <= x.most)) continue;
+    svg += fmt::format("<path class=\"mark\" d=\"M{:.1f} {}V{}\"><title>{}</title></path>\n", scale.x(mark.x),
+                       top, bottom, escape_html(mark.label));
+  }
+  return svg;
+}
 
-std::string escape_html(std::string_view text) {
-  std::string result;
-  for (const char c : text) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      case '\'':
-        result += "&#39;";
-        break;
-      default: {
-        const auto byte = static_cast<unsigned char>(c);
-        const bool forbidden = (byte < 0x20 && c != '\n' && c != '\t') || byte == 0x7f;
-        result += forbidden ? ' ' : c;
-      }
+std::string lines(const Chart& chart, const Scale& scale) {
+  std::string svg;
+  for (std::size_t i = 0; i < chart.series.size(); ++i) {
+    const Series& series = chart.series[i];
+    const Points points = thinned(series.points, most_buckets);
+    const std::string path = path_of(points, scale, chart.log_y);
+    if (path.empty()) continue;
+    const std::string name = escape_html(series.name), classes = series_class(i);
+    svg += fmt::format("<path class=\"line {}\" data-name=\"{}\" {} d=\"{}\"><title>{}</title></path>\n",
+                       classes, name, data_of(points, chart.log_y), path, name);
+    for (const auto& [at, value] : points) {
+      if (!series.markers || !drawable(value, chart.log_y)) continue;
+      svg += fmt::format(
+          "<circle class=\"{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{} {}: {:.5g}</title></circle>\n",
+          classes, scale.x(at), scale.y(value), escape_html(chart.x_label), grouped(at), value);
     }
   }
+  return svg;
+}
+
+/// Only where there is something to tell apart.
+std::string legend(const Chart& chart) {
+  std::string html;
+  std::size_t shown = 0;
+  for (std::size_t i = 0; i < chart.series.size(); ++i) {
+    const Series& series = chart.series[i];
+    if (series.points.empty()) continue;
+    ++shown;
+    html += fmt::format("<span class=\"key {}\">{}</span> ", series_class(i), escape_html(series.name));
+  }
+  return chart.legend && shown > 1 ? html : "";
+}
+
+}  // namespace
+
+Points thinned(const Points& points, std::size_t buckets) {
+  if (points.size() <= 2 * buckets) return points;
+  Points result;
+  for (std::size_t bucket = 0; bucket < buckets; ++bucket) {
+    const std::size_t begin = bucket * points.size() / buckets;
+    const std::size_t end = (bucket + 1) * points.size() / buckets;
+    constexpr std::size_t none = SIZE_MAX;
+    std::size_t least = none, most = none, gap = none;
+    for (std::size_t i = begin; i < end; ++i) {
+      const double y = points[i].second;
+      if (!std::isfinite(y)) {
+        gap = std::min(gap, i);
+        continue;
+      }
+      if (least == none || y < points[least].second) least = i;
+      if (most == none || y > points[most].second) most = i;
+    }
+    std::vector<std::size_t> kept{least, most, gap};
+    std::sort(kept.begin(), kept.end());
+    kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
+    for (const std::size_t i : kept) {
+      if (i != none) result.push_back(points[i]);
+    }
+  }
+  if (result.back().first != points.back().first) result.push_back(points.back());  // where a run stands now
   return result;
 }
 
-std::string decimal(double value, int digits) {
-  if (std::isnan(value)) return "–";
-  std::string text = fmt::format("{:.{}f}", value, digits);
-  if (!std::isfinite(value)) return text;
-  const auto point = std::min(text.find('.'), text.size());
-  const std::size_t first = value < 0 ? 1 : 0;
-  for (std::size_t at = point; at > first + 3; at -= 3) text.insert(at - 3, ",");
-  return text;
-}
-
-std::string grouped(double value) { return decimal(value, 0); }
-
-std::vector<double> ticks(double least, double most, int count) {
-  if (!(most > least)) return {least};
-  const double raw = (most - least) / count;
-  const double power = std::pow(10, std::floor(std::log10(raw)));
-  double step = power * 10;
-  for (const double factor : {1.0, 2.0, 5.0}) {
-    if (power * factor >= raw) {
-      step = power * factor;
-      break;
-    }
-  }
-  std::vector<double> all;
-  for (double i = std::ceil(least / step - 1e-9); i * step <= most + step * 1e-9; ++i)
-    all.push_back(i == 0 ? 0 : i * step);  // no -0
-  return all;
-}
-
-std::vector<double> log_ticks(double least, double most, int count) {
-  const auto first = static_cast<int>(std::floor(std::log10(least)));
-  const auto last = static_cast<int>(std::ceil(std::log10(most)));
-  const std::vector<std::vector<double>> choices{
-      {1, 2, 3, 4, 5, 6, 7, 8, 9}, {1, 2, 3, 5}, {1, 2, 5}, {1, 3}, {1}};
-  std::vector<double> all;
-  for (const auto& factors : choices) {
-    all.clear();
-    for (int power = first; power <= last; ++power) {
-      for (const double factor : factors) {
-        const double value = factor * std::pow(10, power);
-        if (value >= least * (1 - 1e-9) && value <= most * (1 + 1e-9)) all.push_back(value);
-      }
-    }
-    if (static_cast<int>(all.size()) <= count) break;
-  }
-  return all.size() < 2 ? ticks(least, most, count) : all;
+std::string series_class(std::size_t index) {
+  return fmt::format("s{}{}", index % series_colors, index >= series_colors ? " again" : "");
 }
 
 std::string render(const Chart& chart) {
   Range x, y;
   for (const Series& series : chart.series) {
     for (const auto& [at, value] : series.points) {
-      if (!std::isfinite(value) || (chart.log_y && value <= 0)) continue;
+      if (!drawable(value, chart.log_y)) continue;
       x.add(at);
       y.add(value);
     }
   }
   if (x.empty()) return "";
-  x.add(0);  // charts of one run share their x axis
+  x.add(0);  // charts of one page share their x axis
   if (chart.from_zero) y.add(0);
   if (chart.log_y) {
     y = {y.least / 1.05, y.most * 1.05};
@@ -201,27 +197,15 @@ std::string render(const Chart& chart) {
     y = {chart.from_zero ? y.least : y.least - margin, y.most + margin};
   }
   const Scale scale(x, y, chart.log_y);
-
-  std::string svg = axes(chart, scale, x, y);
-  std::string legend;  // only where there is something to tell apart
-  for (std::size_t i = 0; i < chart.series.size(); ++i) {
-    const Series& series = chart.series[i];
-    const auto points = thinned(series.points);
-    svg += fmt::format("<path class=\"line s{}\" d=\"{}\"/>\n", i, path_of(points, scale, chart.log_y));
-    for (const auto& [at, value] : points) {
-      if (!series.markers || !std::isfinite(value) || (chart.log_y && value <= 0)) continue;
-      svg += fmt::format(
-          "<circle class=\"s{}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"3\"><title>{} {}: {:.5g}</title></circle>\n",
-          i, scale.x(at), scale.y(value), escape_html(chart.x_label), grouped(at), value);
-    }
-    if (!series.name.empty())
-      legend += fmt::format("<span class=\"key s{}\">{}</span> ", i, escape_html(series.name));
-  }
+  const std::string title = escape_html(chart.title), over = escape_html(chart.x_label);
+  const std::string drawing = axes(chart, scale, x, y) + marks_of(chart, scale, x) + lines(chart, scale) +
+                              fmt::format("<path class=\"cursor\" d=\"M0 {}V{}\"/>\n", top, bottom);
   return fmt::format(
       "<figure>\n<figcaption><b>{}</b> {}</figcaption>\n"
-      "<svg viewBox=\"0 0 {} {}\" role=\"img\" aria-label=\"{}: {} over {}\">\n{}</svg>\n</figure>\n",
-      escape_html(chart.title), chart.series.size() > 1 ? legend : "", width, height,
-      escape_html(chart.title), escape_html(chart.y_label), escape_html(chart.x_label), svg);
+      "<svg class=\"chart\" viewBox=\"0 0 {} {}\" role=\"img\" tabindex=\"0\" aria-label=\"{}: {} over {}\" "
+      "data-x-label=\"{}\" data-range=\"{:.10g},{:.10g},{},{}\">\n{}</svg>\n</figure>\n",
+      title, legend(chart), width, height, title, escape_html(chart.y_label), over, over, x.least, x.most,
+      left, right, drawing);
 }
 
 }  // namespace ecp

@@ -1,28 +1,35 @@
 // Line charts as inline SVG. Colours, fonts and light or dark come from the page's style sheet by class:
-// series 0, 1,
-// ... are `s0`, `s1`, ...
+// series 0, 1, ... are `s0`, `s1`, ... The page's script reads values from the lines' data attributes; the
+// chart says everything without it.
 #pragma once
 
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace ecp {
 
-/// `&`, `<`, `>` and quotes made harmless, for element contents and attribute values; control characters that
-/// HTML does not allow become spaces.
-std::string escape_html(std::string_view text);
+using Points = std::vector<std::pair<double, double>>;  // x ascending; y not finite: a gap
 
-/// "1,234,567"; NaN is "–".
-std::string grouped(double value);
-/// `digits` decimals with thousands grouped; NaN is "–".
-std::string decimal(double value, int digits);
+/// Long series as at most about 3 · `buckets` points: of each bucket the least, the greatest and the first
+/// gap, so that no spike gets lost.
+Points thinned(const Points& points, std::size_t buckets);
+
+/// How many colours the style sheet has; a series beyond takes them again, with another stroke.
+constexpr std::size_t series_colors = 8;
+/// "s3", or "s3 again" for series 11.
+std::string series_class(std::size_t index);
 
 struct Series {
   std::string name;
-  std::vector<std::pair<double, double>> points;  // x ascending; y NaN: a gap
-  bool markers = false;                           // few points: each is marked
+  Points points;
+  bool markers = false;  // few points: each is marked
+};
+
+/// Something that happened at one x: a vertical line.
+struct Mark {
+  double x = 0;
+  std::string label;
 };
 
 struct Chart {
@@ -30,16 +37,12 @@ struct Chart {
   std::string x_label, y_label;
   bool log_y = false;      // only positive values are drawn
   bool from_zero = false;  // the y axis starts at 0
-  std::vector<Series> series;
+  bool legend = true;      // where there are several series
+  std::vector<Series> series = {};
+  std::vector<Mark> marks = {};
 };
 
 /// A <figure> with an <svg>, or "" if no series has a point that can be drawn.
 std::string render(const Chart& chart);
-
-/// Positions of axis labels that cover [least, most]: multiples of 1, 2 or 5 times a power of ten, at most
-/// `count`.
-std::vector<double> ticks(double least, double most, int count);
-/// The same on a logarithmic axis, least > 0: 1, 2 and 5 times powers of ten (or as many of these as fit).
-std::vector<double> log_ticks(double least, double most, int count);
 
 }  // namespace ecp

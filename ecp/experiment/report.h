@@ -1,15 +1,15 @@
-// A run as one self-contained web page: curves, evaluations, samples, configuration. No network, no scripts;
-// light and dark; readable on a telephone.
+// One run or several as one self-contained web page: curves, evaluations, samples, configuration. No network;
+// light and dark; readable on a telephone, and without scripts.
 #pragma once
 
 #include <string>
+#include <vector>
 
-#include "ecp/base/files.h"
+#include "ecp/experiment/run.h"
 
 namespace ecp {
 
-/// The page for a run folder (docs/formats.md): needs its metrics.jsonl; config.toml, run.json,
-/// evaluations/*.json, evaluations/baselines.json and sample.txt are shown where they exist.
-std::string render_report(const Path& run);
+/// The page for `runs`, at least one.
+std::string render_report(const std::vector<Run>& runs);
 
 }  // namespace ecp

@@ -1,6 +1,5 @@
 #include "ecp/experiment/run_log.h"
 
-#include <algorithm>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -61,21 +60,21 @@ void add(std::vector<Point>& points, Point point) {
 void add_line(RunLog& log, const Json& line, const std::string& where) {
   require(line.is_object(), "{}: expected a JSON object", where);
   const std::string kind = text(line, "kind", where);
-  const std::int64_t step = step_of(line, where);
   if (kind == "train") {
-    TrainPoint point{.step = step, .loss = number(line, "loss", where)};
-    point.lr = number(line, "lr", where);
-    point.tokens_per_second = number(line, "tokens_per_second", where);
-    point.seconds = number(line, "seconds", where);
-    point.tokens = number(line, "tokens", where);
-    point.peak_memory = number(line, "peak_memory", where);
+    TrainPoint point{.step = step_of(line, where), .loss = number(line, "loss", where)};
+    point.lr = number_if_given(line, "lr", where);
+    point.grad_norm = number_if_given(line, "grad_norm", where);
+    point.tokens_per_second = number_if_given(line, "tokens_per_second", where);
+    point.seconds = number_if_given(line, "seconds", where);
+    point.tokens = number_if_given(line, "tokens", where);
+    point.peak_memory = number_if_given(line, "peak_memory", where);
     add(log.train, point);
   } else if (kind == "eval") {
-    add(log.eval, {step, figures(line, where)});
+    add(log.eval, {step_of(line, where), figures(line, where)});
   } else if (kind == "sample") {
-    add(log.samples, {step, text(line, "prompt", where), text(line, "text", where)});
-  } else {
-    fail("{}: expected kind train, eval or sample, got '{}'", where, kind);
+    add(log.samples, {step_of(line, where), text(line, "prompt", where), text(line, "text", where)});
+  } else if (kind == "skip") {
+    add(log.skipped, {step_of(line, where), line.contains("reason") ? text(line, "reason", where) : ""});
   }
 }
 
@@ -113,8 +112,12 @@ RunLog parse_metrics(std::string_view content, std::string_view name) {
     content.remove_prefix(whole ? end + 1 : content.size());
     if (one.empty()) continue;
     const Json json = Json::parse(one, nullptr, false);
-    if (json.is_discarded() && !whole) break;  // the program ended while it wrote this line
-    add_line(log, json, fmt::format("{}:{}", name, line));
+    if (json.is_discarded() && !whole) break;  // the program ended while it wrote this line, or writes it
+    try {
+      add_line(log, json, fmt::format("{}:{}", name, line));
+    } catch (const Error& error) {
+      if (++log.damaged == 1) log.first_damaged = error.what();
+    }
   }
   return log;
 }
@@ -136,27 +139,8 @@ std::vector<NamedEvaluation> read_baselines(const Path& file) {
   return all;
 }
 
-std::vector<NamedEvaluation> read_evaluations(const Path& run) {
-  const Path folder = run / "evaluations", baselines = folder / "baselines.json";
-  std::vector<Path> files;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-    const Path& path = entry.path();
-    if (path.extension() == ".json" && path != baselines) files.push_back(path);
-  }
-  std::sort(files.begin(), files.end());
-  std::vector<NamedEvaluation> all;
-  for (const Path& file : files) all.push_back(read_evaluation(file));
-  if (std::filesystem::exists(baselines)) {
-    for (NamedEvaluation& baseline : read_baselines(baselines)) all.push_back(std::move(baseline));
-  }
-  return all;
-}
-
-std::vector<Facts> read_resolved_config(const Path& file) {
-  const std::string content = read_small_file(file, largest_small_file);
+std::vector<Facts> parse_resolved_config(std::string_view rest, std::string_view name) {
   std::vector<Facts> sections;
-  std::string_view rest = content;
   for (std::size_t number = 1; !rest.empty(); ++number) {
     const auto end = rest.find('\n');
     const std::string_view line = trimmed(rest.substr(0, end));
@@ -168,10 +152,14 @@ std::vector<Facts> read_resolved_config(const Path& file) {
     }
     const auto equals = line.find('=');
     require(equals != std::string_view::npos && !sections.empty(), "{}:{}: expected [section] or key = value",
-            file.string(), number);
+            name, number);
     sections.back().rows.emplace_back(trimmed(line.substr(0, equals)), trimmed(line.substr(equals + 1)));
   }
   return sections;
+}
+
+std::vector<Facts> read_resolved_config(const Path& file) {
+  return parse_resolved_config(read_small_file(file, largest_small_file), file.string());
 }
 
 Facts read_json_facts(const Path& file) {

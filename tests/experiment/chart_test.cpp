@@ -8,56 +8,16 @@
 #include <cmath>
 #include <limits>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace ecp {
 namespace {
 
-using ::testing::DoubleNear;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using ::testing::Pointwise;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
-
-TEST(Chart, EscapesWhatHtmlWouldRead) {
-  EXPECT_EQ(escape_html("<script a=\"b\" c='d'>&"), "&lt;script a=&quot;b&quot; c=&#39;d&#39;&gt;&amp;");
-  EXPECT_EQ(escape_html("Chloé\n\tline"), "Chloé\n\tline");
-  EXPECT_EQ(escape_html(std::string_view("a\0b\x1b[1m\x7f", 8)), "a b [1m ");
-}
-
-TEST(Chart, NumbersAreGrouped) {
-  EXPECT_EQ(grouped(0), "0");
-  EXPECT_EQ(grouped(999), "999");
-  EXPECT_EQ(grouped(1000), "1,000");
-  EXPECT_EQ(grouped(87087940), "87,087,940");
-  EXPECT_EQ(grouped(-123456), "-123,456");
-  EXPECT_EQ(decimal(1234.567, 2), "1,234.57");
-  EXPECT_EQ(decimal(nan, 2), "–");
-  EXPECT_EQ(decimal(std::numeric_limits<double>::infinity(), 2), "inf");
-}
-
-TEST(Chart, TicksAreRoundNumbers) {
-  EXPECT_THAT(ticks(0, 10, 5), Pointwise(DoubleNear(1e-9), std::vector<double>{0, 2, 4, 6, 8, 10}));
-  EXPECT_THAT(ticks(1.7, 9.4, 5), Pointwise(DoubleNear(1e-9), std::vector<double>{2, 4, 6, 8}));
-  EXPECT_THAT(ticks(0, 0.0012, 4), Pointwise(DoubleNear(1e-9), std::vector<double>{0, 0.0005, 0.001}));
-  EXPECT_THAT(ticks(5, 5, 4), ElementsAre(5));
-  EXPECT_THAT(log_ticks(9, 1200, 6),
-              Pointwise(DoubleNear(1e-6), std::vector<double>{10, 30, 100, 300, 1000}));
-  EXPECT_THAT(log_ticks(40, 48, 6), Pointwise(DoubleNear(1e-6), std::vector<double>{40, 42, 44, 46, 48}));
-}
-
-TEST(Chart, TicksStayInsideAndFew) {
-  EXPECT_TRUE(rc::check("ticks are within the range and not more than asked, give or take one", [] {
-    const double least = *rc::gen::inRange(-1000000, 1000000) / 997.0;
-    const double size = *rc::gen::inRange(1, 1000000) / 991.0;
-    const auto all = ticks(least, least + size, 6);
-    RC_ASSERT(all.size() >= 2u && all.size() <= 8u);
-    for (const double value : all)
-      RC_ASSERT(value >= least - size * 1e-6 && value <= least + size * (1 + 1e-6));
-  }));
-}
 
 TEST(Chart, DrawsEachSeriesWithAxes) {
   const std::string svg =
@@ -66,7 +26,9 @@ TEST(Chart, DrawsEachSeriesWithAxes) {
               .y_label = "nats",
               .series = {{"training", {{0, 5}, {10, 4}, {20, 3}}}, {"validation", {{20, 3.5}}, true}}});
   EXPECT_THAT(svg, HasSubstr("Loss &amp; more"));
-  EXPECT_THAT(svg, HasSubstr("class=\"line s0\" d=\"M62.0 "));
+  EXPECT_THAT(
+      svg,
+      HasSubstr("class=\"line s0\" data-name=\"training\" data-x=\"0,10,20\" data-y=\"5,4,3\" d=\"M68.0 "));
   EXPECT_THAT(svg, HasSubstr("<circle class=\"s1\""));
   EXPECT_THAT(svg, HasSubstr("step 20: 3.5"));
   EXPECT_THAT(svg, HasSubstr("key s1\">validation"));
@@ -107,11 +69,73 @@ TEST(Chart, OnePointAndConstantsHaveAxesToo) {
   }
 }
 
-TEST(Chart, LongSeriesStaySmall) {
+TEST(Chart, LongSeriesStaySmallAndKeepTheirSpikes) {
   Series series{"a", {}};
-  for (int i = 0; i < 100000; ++i) series.points.emplace_back(i, std::sin(i * 1e-4));
+  for (int i = 0; i < 300000; ++i) series.points.emplace_back(i, std::sin(i * 1e-4));
+  series.points[123456].second = 50;
+  series.points[200001].second = -70;
+  series.points[250000].second = nan;
   const std::string svg = render({.title = "t", .x_label = "x", .y_label = "y", .series = {series}});
-  EXPECT_LT(svg.size(), 20000u);
+  EXPECT_LT(svg.size(), 40000u);
+  EXPECT_THAT(svg, HasSubstr(",50,"));
+  EXPECT_THAT(svg, HasSubstr(",-70,"));
+  EXPECT_THAT(svg, HasSubstr(",nan,"));
+}
+
+TEST(Chart, ThinningKeepsExtremesGapsAndOrder) {
+  EXPECT_TRUE(rc::check("least, greatest, first and last point survive; a gap stays a gap", [] {
+    const auto values = *rc::gen::container<std::vector<int>>(rc::gen::inRange(-50, 50));
+    const auto buckets = static_cast<std::size_t>(*rc::gen::inRange(1, 20));
+    Points points;
+    for (std::size_t i = 0; i < values.size(); ++i)
+      points.emplace_back(static_cast<double>(i), values[i] == 7 ? nan : values[i]);
+    const Points thin = thinned(points, buckets);
+    RC_ASSERT(thin.size() <= std::max(2 * buckets, 3 * buckets + 1));
+    const auto extremes = [](const Points& all) {
+      double least = INFINITY, most = -INFINITY;
+      bool gap = false;
+      for (const auto& [x, y] : all) {
+        gap = gap || std::isnan(y);
+        least = std::fmin(least, y);
+        most = std::fmax(most, y);
+      }
+      return std::tuple(least, most, gap);
+    };
+    RC_ASSERT(extremes(thin) == extremes(points));
+    for (std::size_t i = 1; i < thin.size(); ++i) RC_ASSERT(thin[i - 1].first < thin[i].first);
+    if (!points.empty()) RC_ASSERT(thin.back().first == points.back().first);
+  }));
+}
+
+TEST(Chart, NumbersOfAnySizeGiveAFiniteDrawing) {
+  for (const bool log_y : {false, true}) {
+    for (const auto& values : std::vector<std::vector<double>>{{1e18, 1e18 + 1024},
+                                                               {1e16, 1e16 + 2},
+                                                               {1e-300, 1e300},
+                                                               {-1e308, 1e308, 1},
+                                                               {1e-30, 1e30, INFINITY},
+                                                               {5e-324, 1}}) {
+      Series series{"a", {}};
+      for (const double value : values)
+        series.points.emplace_back(static_cast<double>(series.points.size()) * 1e15, value);
+      const std::string svg =
+          render({.title = "t", .x_label = "x", .y_label = "y", .log_y = log_y, .series = {series}});
+      EXPECT_LT(svg.size(), 5000u);
+      EXPECT_THAT(svg, Not(HasSubstr("inf")));
+      EXPECT_THAT(svg, Not(HasSubstr("Mnan")));
+    }
+  }
+}
+
+TEST(Chart, MarksAndManySeries) {
+  Chart chart{.title = "t", .x_label = "step", .y_label = "y"};
+  for (int i = 0; i < 10; ++i) chart.series.push_back({"run " + std::to_string(i), {{0, i}, {10, i + 1}}});
+  chart.marks = {{5, "resumed <here>"}, {50, "beyond"}};
+  const std::string svg = render(chart);
+  EXPECT_THAT(svg, HasSubstr("<path class=\"mark\" d=\"M242.0 12V222\"><title>resumed &lt;here&gt;</title>"));
+  EXPECT_THAT(svg, Not(HasSubstr("beyond")));
+  EXPECT_THAT(svg, HasSubstr("class=\"line s1\""));
+  EXPECT_THAT(svg, HasSubstr("class=\"line s1 again\" data-name=\"run 9\" data-x=\"0,10\" data-y=\"9,10\""));
 }
 
 }  // namespace

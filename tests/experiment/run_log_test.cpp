@@ -5,6 +5,8 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "tests/support/errors.h"
 #include "tests/support/temporary_folder.h"
@@ -20,10 +22,6 @@ using ::testing::Pair;
 std::string train_line(int step, const std::string& loss) {
   return R"({"kind": "train", "step": )" + std::to_string(step) + R"(, "loss": )" + loss +
          R"(, "lr": 0.001, "grad_norm": 1, "tokens": 100, "tokens_per_second": 50, "seconds": 2, "peak_memory": 5})";
-}
-
-std::string error_in(const std::string& text) {
-  return error_of([&] { parse_metrics(text, "m.jsonl"); });
 }
 
 TEST(RunLog, ReadsAllKinds) {
@@ -52,22 +50,43 @@ TEST(RunLog, ALastLineWithoutItsEndCountsIfItIsWhole) {
   }
 }
 
-TEST(RunLog, BadLinesNameFileAndLine) {
+TEST(RunLog, BadLinesAreCountedAndNamed) {
   const std::string good = train_line(1, "2") + "\n";
-  EXPECT_EQ(error_in(good + "{\"kind\": \n" + good), "m.jsonl:2: expected a JSON object");
-  EXPECT_EQ(error_in(good + "[1]\n"), "m.jsonl:2: expected a JSON object");
-  EXPECT_EQ(error_in(good + "[1]"), "m.jsonl:2: expected a JSON object")
-      << "whole, though without its line end";
-  EXPECT_EQ(error_in("{}\n"), "m.jsonl:1: expected a string 'kind'");
-  EXPECT_EQ(error_in("\n{\"kind\": \"eval\"}\n"), "m.jsonl:2: expected a whole number 'step'");
-  EXPECT_EQ(error_in("{\"kind\": \"eval\", \"step\": -1}\n"), "m.jsonl:1: expected a whole number 'step'");
-  EXPECT_EQ(error_in("{\"kind\": \"test\", \"step\": 1}\n"),
-            "m.jsonl:1: expected kind train, eval or sample, got 'test'");
-  EXPECT_EQ(error_in("{\"kind\": \"train\", \"step\": 1}\n"), "m.jsonl:1: expected a number 'loss'");
-  EXPECT_EQ(error_in("{\"kind\": \"train\", \"step\": 1, \"loss\": \"low\"}\n"),
-            "m.jsonl:1: expected a number 'loss'");
-  EXPECT_EQ(error_in("{\"kind\": \"sample\", \"step\": 1, \"prompt\": \"\"}\n"),
-            "m.jsonl:1: expected a string 'text'");
+  for (const auto& [line, message] : std::vector<std::pair<std::string, std::string>>{
+           {"{\"kind\": \n", "expected a JSON object"},
+           {"[1]\n", "expected a JSON object"},
+           {"[1]", "expected a JSON object"},  // whole, though without its line end
+           {"{\"kind\": \"\xff\"}\n", "expected a JSON object"},
+           {"{}\n", "expected a string 'kind'"},
+           {"{\"kind\": \"eval\"}\n", "expected a whole number 'step'"},
+           {"{\"kind\": \"eval\", \"step\": -1}\n", "expected a whole number 'step'"},
+           {"{\"kind\": \"train\", \"step\": 1}\n", "expected a number 'loss'"},
+           {"{\"kind\": \"train\", \"step\": 1, \"loss\": \"low\"}\n", "expected a number 'loss'"},
+           {"{\"kind\": \"sample\", \"step\": 1, \"prompt\": \"\"}\n", "expected a string 'text'"}}) {
+    const RunLog log = parse_metrics(good + line, "m.jsonl");
+    EXPECT_EQ(log.damaged, 1u) << line;
+    EXPECT_EQ(log.first_damaged, "m.jsonl:2: " + message);
+    EXPECT_EQ(log.train.size(), 1u);
+  }
+  const RunLog log = parse_metrics("x\n" + good + "y\n" + train_line(2, "1"), "m.jsonl");
+  EXPECT_EQ(log.damaged, 2u);
+  EXPECT_EQ(log.first_damaged, "m.jsonl:1: expected a JSON object");
+  EXPECT_EQ(log.train.size(), 2u);
+}
+
+TEST(RunLog, KindsOfLaterVersionsArePassedOver) {
+  const RunLog log = parse_metrics("{\"kind\": \"later\", \"at\": [1]}\n" + train_line(1, "2"), "m");
+  EXPECT_EQ(log.damaged, 0u);
+  EXPECT_EQ(log.train.size(), 1u);
+}
+
+TEST(RunLog, SkippedSteps) {
+  const RunLog log = parse_metrics(R"({"kind":"skip","step":7,"reason":"loss is nan","lr":1})"
+                                   "\n{\"kind\":\"skip\",\"step\":9}\n",
+                                   "m");
+  ASSERT_EQ(log.skipped.size(), 2u);
+  EXPECT_EQ(log.skipped[0].step, 7);
+  EXPECT_EQ(log.skipped[0].reason, "loss is nan");
 }
 
 TEST(RunLog, LossesThatAreNotFiniteAreGaps) {

@@ -1,0 +1,65 @@
+#include "ecp/experiment/settings.h"
+
+#include <algorithm>
+
+#include "ecp/base/error.h"
+#include "ecp/config/config_file.h"
+
+namespace ecp {
+namespace {
+
+/// Rows for all fields of all configurations, one value for each configuration.
+std::vector<SettingRow> side_by_side(const std::vector<const std::vector<Facts>*>& configs) {
+  std::vector<SettingRow> rows;
+  for (std::size_t i = 0; i < configs.size(); ++i) {
+    for (const Facts& section : *configs[i]) {
+      for (const auto& [key, value] : section.rows) {
+        const std::string name = section.section + "." + key;
+        auto row =
+            std::find_if(rows.begin(), rows.end(), [&](const SettingRow& r) { return r.name == name; });
+        if (row == rows.end()) row = rows.insert(row, {name, std::vector<std::string>(configs.size())});
+        row->values[i] = value;
+      }
+    }
+  }
+  return rows;
+}
+
+bool is_same(const SettingRow& row) {
+  return std::all_of(row.values.begin(), row.values.end(),
+                     [&](const std::string& value) { return value == row.values.front(); });
+}
+
+}  // namespace
+
+std::vector<SettingRow> differing_settings(const std::vector<Run>& runs) {
+  std::vector<const std::vector<Facts>*> configs;
+  for (const Run& run : runs) {
+    if (!run.config.empty()) configs.push_back(&run.config);
+  }
+  if (configs.size() != runs.size()) return {};  // of some nothing is known
+  std::vector<SettingRow> rows = side_by_side(configs);
+  rows.erase(std::remove_if(rows.begin(), rows.end(), is_same), rows.end());
+  return rows;
+}
+
+std::vector<SettingRow> changed_settings(const Run& run) {
+  std::string chosen = "[model]\n";
+  for (const char* key : {"architecture", "preset"}) {
+    if (const std::string value = run.setting("model", key); !value.empty())
+      chosen += fmt::format("{} = {}\n", key, value);
+  }
+  // Training needs data; whatever stands here differs from what the run says.
+  const std::string text = chosen + "[data]\ntrain = [\"-\"]\n";
+  const std::vector<Facts> defaults =
+      parse_resolved_config(to_toml(parse_config(text, run.folder.string())), "defaults");
+  std::vector<SettingRow> rows = side_by_side({&run.config, &defaults});
+  const auto uninteresting = [](const SettingRow& row) { return row.values[0].empty() || is_same(row); };
+  rows.erase(std::remove_if(rows.begin(), rows.end(), uninteresting), rows.end());
+  for (SettingRow& row : rows) {
+    if (row.name == "data.train") row.values[1].clear();
+  }
+  return rows;
+}
+
+}  // namespace ecp

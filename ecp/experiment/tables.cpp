@@ -1,0 +1,271 @@
+#include "ecp/experiment/tables.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+#include "ecp/base/error.h"
+#include "ecp/experiment/chart.h"
+#include "ecp/experiment/html.h"
+#include "ecp/experiment/settings.h"
+
+namespace ecp {
+namespace {
+
+constexpr std::size_t most_events = 200;  // shown of each run
+
+double best(const std::vector<EvalPoint>& points, double EvalFigures::*figure) {
+  double least = NAN;
+  for (const EvalPoint& point : points) least = std::fmin(least, point.figures.*figure);
+  return least;
+}
+
+/// A figure of the summary.
+struct Figure {
+  const char* name;
+  std::string text;
+  double rank = NAN;  // what is lowest among several runs is marked
+};
+
+std::string steps_done(const Run& run) {
+  const double done =
+      static_cast<double>(run.log.train.empty() ? run.log.eval.back().step : run.log.train.back().step);
+  const std::string planned = run.setting("train", "steps");
+  const bool by_clock = run.setting("train", "minutes").find_first_of("123456789") != std::string::npos;
+  if (by_clock || planned.empty() || planned.size() > 15 ||
+      planned.find_first_not_of("0123456789") != std::string::npos)
+    return grouped(done);
+  return grouped(done) + " of " + grouped(std::stod(planned));
+}
+
+std::vector<Figure> figures_of(const Run& run) {
+  std::vector<Figure> all;
+  const bool trained = !run.log.train.empty();
+  const TrainPoint last = trained ? run.log.train.back() : TrainPoint{0, NAN, NAN, NAN, NAN, NAN, NAN, NAN};
+  double memory = NAN, least = NAN;
+  for (const TrainPoint& point : run.log.train) {
+    memory = std::fmax(memory, point.peak_memory);
+    least = std::fmin(least, point.loss);
+  }
+  const auto ranked = [&](const char* name, double value, int digits) {
+    all.push_back({name, decimal(value, digits), value});
+  };
+  all.push_back({"steps", steps_done(run), NAN});
+  all.push_back({"tokens trained", grouped(last.tokens), NAN});
+  all.push_back({"training time", duration(last.seconds), NAN});
+  all.push_back({"tokens per second", last.seconds > 0 ? grouped(last.tokens / last.seconds) : "–", NAN});
+  all.push_back({"peak memory", std::isnan(memory) ? "–" : decimal(memory / 1e9, 2) + " GB", NAN});
+  all.push_back({"parameters", short_number(run.parameters), NAN});
+  ranked("last training loss", last.loss, 3);
+  ranked("lowest training loss", least, 3);
+  ranked("last validation loss", run.log.eval.empty() ? NAN : run.log.eval.back().figures.loss, 4);
+  ranked("best validation loss", best(run.log.eval, &EvalFigures::loss), 4);
+  ranked("best bits per byte", best(run.log.eval, &EvalFigures::bits_per_byte), 3);
+  ranked("best perplexity per token", best(run.log.eval, &EvalFigures::perplexity_token), 2);
+  ranked("best perplexity per word", best(run.log.eval, &EvalFigures::perplexity_word), 1);
+  return all;
+}
+
+std::string cards(const Run& run) {
+  std::string html = "<dl class=\"facts\">\n";
+  for (const Figure& figure : figures_of(run)) {
+    if (figure.text != "–")
+      html += fmt::format("<div><dt>{}</dt><dd>{}</dd></div>\n", figure.name, figure.text);
+  }
+  return html + "</dl>\n";
+}
+
+std::string table(const std::string& label, const std::string& rows) {
+  return fmt::format(
+      "<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\"><table>\n{}</table></div>\n",
+      label, rows);
+}
+
+std::string run_head(std::size_t index, const Run& run) {
+  return fmt::format("<th scope=\"row\"><span class=\"key {}\">{}</span></th>", series_class(index),
+                     escape_html(run.name));
+}
+
+std::string comparison(const std::vector<Run>& runs) {
+  std::vector<std::vector<Figure>> all;
+  for (const Run& run : runs) all.push_back(figures_of(run));
+  std::string rows = "<tr><th scope=\"col\">run</th>";
+  for (const Figure& figure : all[0])
+    rows += fmt::format("<th scope=\"col\" class=\"number\">{}</th>", figure.name);
+  rows += "</tr>\n";
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    rows += "<tr>" + run_head(i, runs[i]);
+    for (std::size_t j = 0; j < all[i].size(); ++j) {
+      double least = NAN;
+      for (const auto& figures : all) least = std::fmin(least, figures[j].rank);
+      const bool mark = all[i][j].rank == least;
+      rows += fmt::format("<td class=\"number\">{}{}{}</td>", mark ? "<b>" : "", all[i][j].text,
+                          mark ? "</b>" : "");
+    }
+    rows += "</tr>\n";
+  }
+  return "<h2>Summary</h2>\n<p class=\"quiet\">Bold: the lowest of each column of losses.</p>\n" +
+         table("Summary", rows);
+}
+
+std::string evaluation_cells(const NamedEvaluation& row) {
+  std::string html = fmt::format("<th scope=\"row\">{}</th>", escape_html(row.name));
+  const auto cell = [&](const std::string& text) { html += "<td class=\"number\">" + text + "</td>"; };
+  cell(decimal(row.figures.bits_per_byte, 3));
+  cell(decimal(row.figures.perplexity_token, 2));
+  cell(decimal(row.figures.perplexity_word, 1));
+  cell(decimal(row.figures.loss, 4));
+  cell(grouped(row.figures.tokens));
+  cell(std::isnan(row.figures.window)
+           ? "–"
+           : fmt::format("{} / {}", grouped(row.figures.window), grouped(row.figures.context)));
+  return html;
+}
+
+/// Validation while training as figures: what the curves show, for who can't see them or wants the numbers.
+std::string validation_table(const Run& run) {
+  constexpr std::size_t most_rows = 400;
+  const auto& points = run.log.eval;
+  if (points.empty()) return "";
+  std::string rows =
+      "<tr><th scope=\"col\" class=\"number\">step</th><th scope=\"col\" class=\"number\">loss</th>"
+      "<th scope=\"col\" class=\"number\">bits per byte</th><th scope=\"col\" class=\"number\">perplexity "
+      "per "
+      "token</th><th scope=\"col\" class=\"number\">per word</th></tr>\n";
+  const std::size_t each = points.size() / most_rows + 1;
+  for (std::size_t i = (points.size() - 1) % each; i < points.size(); i += each) {
+    const EvalFigures& figures = points[i].figures;
+    rows += fmt::format(
+        "<tr><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td>"
+        "<td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
+        grouped(static_cast<double>(points[i].step)), decimal(figures.loss, 4),
+        decimal(figures.bits_per_byte, 3), decimal(figures.perplexity_token, 2),
+        decimal(figures.perplexity_word, 1));
+  }
+  return fmt::format("<details><summary>Validation while training, {} points{}</summary>\n{}</details>\n",
+                     points.size(), each > 1 ? fmt::format(", each {}. shown", each) : "",
+                     table("Validation while training", rows));
+}
+
+std::string changed(const Run& run) {
+  std::vector<SettingRow> rows;
+  try {
+    rows = changed_settings(run);
+  } catch (const Error&) {
+    return "";  // of a program with other presets; the whole configuration stands below
+  }
+  if (rows.empty()) return "";
+  std::string html =
+      "<tr><th scope=\"col\">setting</th><th scope=\"col\">this run</th><th "
+      "scope=\"col\">default</th></tr>\n";
+  for (const SettingRow& row : rows) {
+    html += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"quiet\">{}</td></tr>\n",
+                        escape_html(row.name), escape_html(row.values[0]),
+                        row.values[1].empty() ? "–" : escape_html(row.values[1]));
+  }
+  return "<h2>Settings other than the defaults</h2>\n" + table("Settings other than the defaults", html);
+}
+
+std::string differing(const std::vector<Run>& runs) {
+  const std::vector<SettingRow> rows = differing_settings(runs);
+  const bool known =
+      std::none_of(runs.begin(), runs.end(), [](const Run& run) { return run.config.empty(); });
+  if (rows.empty()) {
+    return fmt::format("<h2>Settings</h2>\n<p>{}</p>\n",
+                       known ? "All settings of these runs are the same."
+                             : "Not compared: a run has no configuration that could be read.");
+  }
+  std::string html = "<tr><th scope=\"col\">setting</th>";
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    html += fmt::format("<th scope=\"col\"><span class=\"key {}\">{}</span></th>", series_class(i),
+                        escape_html(runs[i].name));
+  html += "</tr>\n";
+  for (const SettingRow& row : rows) {
+    html += fmt::format("<tr><th scope=\"row\">{}</th>", escape_html(row.name));
+    for (const std::string& value : row.values)
+      html += fmt::format("<td>{}</td>", value.empty() ? "–" : escape_html(value));
+    html += "</tr>\n";
+  }
+  return "<h2>Settings that differ</h2>\n" + table("Settings that differ", html);
+}
+
+std::string events_of_run(const Run& run) {
+  std::vector<std::pair<std::int64_t, std::string>> events;
+  for (std::size_t i = 0; i < run.starts.size(); ++i) {
+    const RunStart& start = run.starts[i];
+    const char* what = i == 0 && start.step == 0 ? "started" : "went on";
+    events.emplace_back(start.step, fmt::format("{} {} by ecp {}", what, start.time, start.program));
+  }
+  for (const SkippedStep& skipped : run.log.skipped)
+    events.emplace_back(skipped.step, "step skipped" + (skipped.reason.empty() ? "" : ": " + skipped.reason));
+  for (const TrainPoint& point : run.log.train) {
+    if (!std::isfinite(point.loss)) events.emplace_back(point.step, "training loss is not finite");
+  }
+  for (const EvalPoint& point : run.log.eval) {
+    if (!std::isfinite(point.figures.loss)) events.emplace_back(point.step, "validation loss is not finite");
+  }
+  std::stable_sort(events.begin(), events.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::string rows;
+  for (std::size_t i = 0; i < std::min(events.size(), most_events); ++i) {
+    rows += fmt::format("<tr><td class=\"number\">{}</td><td>{}</td></tr>\n",
+                        grouped(static_cast<double>(events[i].first)), escape_html(events[i].second));
+  }
+  if (rows.empty()) return "";
+  if (events.size() > most_events)
+    rows += fmt::format("<tr><td></td><td>and {} more</td></tr>\n",
+                        grouped(static_cast<double>(events.size() - most_events)));
+  return table("Events",
+               "<tr><th scope=\"col\" class=\"number\">step</th><th scope=\"col\">event</th></tr>\n" + rows);
+}
+
+}  // namespace
+
+std::string summary_section(const std::vector<Run>& runs) {
+  return runs.size() == 1 ? cards(runs[0]) : comparison(runs);
+}
+
+std::string evaluations_section(const std::vector<Run>& runs) {
+  const bool several = runs.size() > 1;
+  std::string rows, tables;
+  for (std::size_t i = 0; i < runs.size(); ++i) {
+    for (const NamedEvaluation& row : runs[i].evaluations) {
+      rows += fmt::format("<tr>{}{}</tr>\n", several ? run_head(i, runs[i]) : "", evaluation_cells(row));
+    }
+  }
+  if (!several) tables = validation_table(runs[0]);
+  if (rows.empty()) return tables;
+  return "<h2>Evaluations</h2>\n" +
+         table(
+             "Evaluations",
+             fmt::format("<tr>{}<th scope=\"col\">{}</th>", several ? "<th scope=\"col\">run</th>" : "",
+                         "evaluation") +
+                 "<th scope=\"col\" class=\"number\">bits per byte</th><th scope=\"col\" "
+                 "class=\"number\">perplexity per token</th>"
+                 "<th scope=\"col\" class=\"number\">per word</th><th scope=\"col\" class=\"number\">nats "
+                 "per "
+                 "token</th>"
+                 "<th scope=\"col\" class=\"number\">tokens</th><th scope=\"col\" class=\"number\">window / "
+                 "context</th></tr>\n" +
+                 rows) +
+         tables;
+}
+
+std::string settings_section(const std::vector<Run>& runs) {
+  if (runs.size() > 1) return differing(runs);
+  return runs[0].config.empty() ? "" : changed(runs[0]);
+}
+
+std::string events_section(const std::vector<Run>& runs) {
+  std::string html;
+  for (const Run& run : runs) {
+    const std::string events = events_of_run(run);
+    if (events.empty()) continue;
+    html += runs.size() == 1 ? events : fmt::format("<h3>{}</h3>\n{}", escape_html(run.name), events);
+  }
+  return html.empty() ? "" : "<h2>Events</h2>\n" + html;
+}
+
+}  // namespace ecp
