@@ -4,8 +4,8 @@
 //
 //   bench_train_step [section.key=value ...]     fields of [model] and [train], e.g. model.dim=512
 //   train.batch=2
+#include <ATen/Parallel.h>
 #include <sys/resource.h>
-#include <torch/torch.h>
 
 #include <chrono>
 #include <iostream>
@@ -16,8 +16,7 @@
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
 #include "ecp/config/config_file.h"
-#include "ecp/model/language_model.h"
-#include "ecp/train/optimizer.h"
+#include "ecp/train/synthetic_training.h"
 
 namespace {
 
@@ -51,46 +50,19 @@ int run(const std::vector<std::string>& overrides) {
   const ecp::Config config = ecp::parse_config(defaults, "bench_train_step", overrides);
   at::set_num_threads(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                                : ecp::available_cpus());
-  ecp::LanguageModel model(config.model);
-  model.initialize(1);
-
-  std::vector<ecp::AdamW::Entry> entries;
-  std::vector<at::Tensor> trained;
-  const auto named = model.named_parameters();
-  for (const ecp::Parameter& parameter : model.table()) {
-    entries.push_back({parameter.name, named[parameter.name], parameter.decay});
-    trained.push_back(named[parameter.name]);
-  }
-  ecp::AdamW optimizer(config.train, std::move(entries));
-
-  ecp::ForwardContext context;
-  context.training = true;
-  context.bfloat16 = config.train.dtype == "bfloat16";
-  for (std::int64_t i = 0; i < config.train.batch; ++i) context.samples.push_back(i);
-  const double tokens_per_step = static_cast<double>(config.train.batch * config.model.sequence);
-
+  ecp::SyntheticTraining training(config);
   for (std::string word; std::cin >> word;) {
     int steps = 0;
     std::cin >> steps;
     const auto start = std::chrono::steady_clock::now();
     const double cpu_start = cpu_seconds();
-    double loss_value = 0;
-    for (int i = 0; i < steps; ++i) {
-      const at::Tensor tokens =
-          at::randint(config.model.vocab, {config.train.batch, config.model.sequence + 1}, at::kLong);
-      const at::Tensor loss = model.loss_sum(tokens, context);
-      optimizer.clear_gradients();
-      loss.backward();
-      const double norm = ecp::gradient_norm(trained) / tokens_per_step;
-      optimizer.step(config.train.lr, ecp::clip_factor(norm, config.train.clip) / tokens_per_step);
-      loss_value = loss.item<double>() / tokens_per_step;
-      ++context.step;
-    }
+    double loss = 0;
+    for (int i = 0; i < steps; ++i) loss = training.step();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::cout << nlohmann::json{{"seconds", seconds},
                                 {"cpu_seconds", cpu_seconds() - cpu_start},
-                                {"tokens", tokens_per_step * steps},
-                                {"loss", loss_value}}
+                                {"tokens", training.tokens_per_step() * steps},
+                                {"loss", loss}}
               << std::endl;
   }
   return 0;

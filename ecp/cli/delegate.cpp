@@ -1,4 +1,6 @@
 // Subcommands that need LibTorch are run by a second executable, `ecp-torch`, installed beside this one.
+#include "ecp/cli/delegate.h"
+
 #include <unistd.h>
 
 #include <cerrno>
@@ -8,21 +10,17 @@
 #include <vector>
 
 #include "ecp/base/error.h"
-#include "ecp/base/files.h"
 #include "ecp/cli/commands.h"
 
 namespace ecp::cli {
 namespace {
 
 [[noreturn]] void run_ecp_torch(const std::string& command, const std::vector<std::string>& arguments) {
-  std::error_code error;
-  const Path self = std::filesystem::read_symlink("/proc/self/exe", error);
-  const Path program = self.parent_path() / "ecp-torch";
-  if (error || !std::filesystem::exists(program)) {
-    fail(
-        "'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
-        command, program.string());
-  }
+  const Path program = ecp_torch_program();
+  require(
+      std::filesystem::exists(program),
+      "'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
+      command, program.string());
   std::vector<char*> argv{const_cast<char*>("ecp-torch"), const_cast<char*>(command.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -38,6 +36,11 @@ void add(CLI::App& app, const std::string& name, const std::string& description)
 }
 
 }  // namespace
+
+Path ecp_torch_program() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "ecp-torch";
+}
 
 void add_torch_commands(CLI::App& app) {
   add(app, "train", "Train a model from a configuration (needs LibTorch)");

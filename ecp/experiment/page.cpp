@@ -66,7 +66,7 @@ th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px soli
 th { font-weight: 500; font-size: .9rem; }
 td.number, th.number { text-align: right; }
 td.number { white-space: nowrap; }
-th[scope=row] { color: var(--ink); position: sticky; left: 0; background: var(--page); max-width: 11rem;
+th[scope=row] { color: var(--ink); position: sticky; left: 0; background: var(--page); min-width: 6.5rem; max-width: 14rem;
   overflow-wrap: break-word; }
 .pairs { width: 100%; table-layout: fixed; }
 .pairs td { overflow-wrap: anywhere; font-size: .92rem; }
@@ -75,7 +75,7 @@ blockquote { margin: .5rem 0; padding: .8rem 1rem; background: var(--soft); bord
   border-radius: 0 .4rem .4rem 0; white-space: pre-wrap; overflow-wrap: anywhere; font: 1rem/1.55 Georgia, serif; }
 summary { cursor: pointer; padding: .25rem 0; overflow-wrap: anywhere; }
 :focus-visible { outline: 2px solid var(--s0); outline-offset: 2px; }
-@media (max-width: 30rem) { th[scope=row] { max-width: 8.5rem; } }
+@media (max-width: 30rem) { th[scope=row] { max-width: 9rem; } }
 @media print { .legend { position: static; } }
 )";
 

@@ -83,6 +83,16 @@ std::string table(const std::string& label, const std::string& rows) {
       label, rows);
 }
 
+/// "train.sample_prompt" with places where a narrow column may break it.
+std::string setting_name(const std::string& name) {
+  std::string html;
+  for (const char c : escape_html(name)) {
+    html += c;
+    if (c == '_') html += "<wbr>";
+  }
+  return html;
+}
+
 std::string run_head(std::size_t index, const Run& run) {
   return fmt::format("<th scope=\"row\"><span class=\"key {}\">{}</span></th>", series_class(index),
                      escape_html(run.name));
@@ -162,7 +172,7 @@ std::string changed(const Run& run) {
       "scope=\"col\">default</th></tr>\n";
   for (const SettingRow& row : rows) {
     html += fmt::format("<tr><th scope=\"row\">{}</th><td>{}</td><td class=\"quiet\">{}</td></tr>\n",
-                        escape_html(row.name), escape_html(row.values[0]),
+                        setting_name(row.name), escape_html(row.values[0]),
                         row.values[1].empty() ? "–" : escape_html(row.values[1]));
   }
   return "<h2>Settings other than the defaults</h2>\n" + table("Settings other than the defaults", html);
@@ -183,7 +193,7 @@ std::string differing(const std::vector<Run>& runs) {
                         escape_html(runs[i].name));
   html += "</tr>\n";
   for (const SettingRow& row : rows) {
-    html += fmt::format("<tr><th scope=\"row\">{}</th>", escape_html(row.name));
+    html += fmt::format("<tr><th scope=\"row\">{}</th>", setting_name(row.name));
     for (const std::string& value : row.values)
       html += fmt::format("<td>{}</td>", value.empty() ? "–" : escape_html(value));
     html += "</tr>\n";

@@ -20,7 +20,7 @@ def metrics(steps, loss=2.0):
 class Outline(HTMLParser):
     """Which elements a page has, and that they close in order."""
 
-    VOID = {"meta", "br", "img", "link"}
+    VOID = {"meta", "wbr"}
 
     def __init__(self, page):
         super().__init__()

@@ -17,7 +17,7 @@ LIBTORCH = re.compile(r"libtorch|libc10|site-packages/torch")
 def without_torch(file):
     """Whether a source file belongs to libecp or to the `ecp` program."""
     name = os.path.relpath(file, SOURCE)
-    rooms = ("base", "intervals", "kernels", "text", "config", "weights", "runtime", "experiment", "cli")
+    rooms = ("base", "intervals", "kernels", "machine", "text", "config", "weights", "runtime", "experiment", "cli")
     return name.startswith(tuple(f"ecp/{room}/" for room in rooms)) and not name.startswith("ecp/cli/torch/")
 
 

@@ -9,5 +9,6 @@ int main(int argc, char** argv) {
   ecp::cli::add_train(*app);
   ecp::cli::add_eval(*app);
   ecp::cli::add_score(*app);
+  ecp::cli::add_doctor_step(*app);
   return ecp::cli::run(*app, argc, argv);
 }

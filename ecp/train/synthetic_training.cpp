@@ -1,0 +1,62 @@
+#include "ecp/train/synthetic_training.h"
+
+#include <torch/torch.h>
+
+#include <utility>
+#include <vector>
+
+#include "ecp/model/language_model.h"
+#include "ecp/train/optimizer.h"
+
+namespace ecp {
+namespace {
+
+std::vector<AdamW::Entry> entries_of(const LanguageModel& model) {
+  const auto named = model.named_parameters();
+  std::vector<AdamW::Entry> entries;
+  for (const Parameter& parameter : model.table())
+    entries.push_back({parameter.name, named[parameter.name], parameter.decay});
+  return entries;
+}
+
+}  // namespace
+
+struct SyntheticTraining::State {
+  explicit State(const Config& asked)
+      : config(asked), model(config.model), optimizer(config.train, entries_of(model)) {
+    model.initialize(1);
+    for (const auto& parameter : model.parameters()) trained.push_back(parameter);
+    context.training = true;
+    context.bfloat16 = config.train.dtype == "bfloat16";
+    for (std::int64_t i = 0; i < config.train.batch; ++i) context.samples.push_back(i);
+  }
+
+  Config config;
+  LanguageModel model;
+  AdamW optimizer;
+  std::vector<at::Tensor> trained;
+  ForwardContext context;
+};
+
+SyntheticTraining::SyntheticTraining(const Config& config) : state_(std::make_unique<State>(config)) {}
+SyntheticTraining::~SyntheticTraining() = default;
+
+double SyntheticTraining::tokens_per_step() const {
+  return static_cast<double>(state_->config.train.batch * state_->config.model.sequence);
+}
+
+double SyntheticTraining::step() {
+  State& s = *state_;
+  const TrainConfig& train = s.config.train;
+  const at::Tensor tokens =
+      at::randint(s.config.model.vocab, {train.batch, s.config.model.sequence + 1}, at::kLong);
+  const at::Tensor loss = s.model.loss_sum(tokens, s.context);
+  s.optimizer.clear_gradients();
+  loss.backward();
+  const double norm = gradient_norm(s.trained) / tokens_per_step();
+  s.optimizer.step(train.lr, clip_factor(norm, train.clip) / tokens_per_step());
+  ++s.context.step;
+  return loss.item<double>() / tokens_per_step();
+}
+
+}  // namespace ecp
