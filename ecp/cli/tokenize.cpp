@@ -14,6 +14,7 @@
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
 #include "ecp/cli/terminal.h"
+#include "ecp/text/input_file.h"
 #include "ecp/text/tokenize.h"
 
 namespace ecp::cli {
@@ -95,6 +96,11 @@ void run_tokenize(const TokenizeCommand& options) {
           "tokenize: expected one of --tokenizer bytes|PATH and --train-tokenizer bpe|unigram");
   const auto start = std::chrono::steady_clock::now();
   const std::vector<Path> inputs(options.inputs.begin(), options.inputs.end());
+  for (const Path& input : inputs) {
+    require(options.train.empty() || !is_stream(input),
+            "tokenize: '{}': --train-tokenizer reads its inputs twice; a stream can be read once",
+            input.string());
+  }
   check_output(options.output, options.force);  // before a long training, too
   const auto tokenizer = choose_tokenizer(options, inputs);
   TokenizeOptions tokenize;
@@ -112,7 +118,8 @@ void run_tokenize(const TokenizeCommand& options) {
 void add_tokenize(CLI::App& app) {
   auto options = std::make_shared<TokenizeCommand>();
   CLI::App* command = app.add_subcommand("tokenize", "Turn text into token files");
-  command->add_option("INPUT", options->inputs, "Files or folders (read recursively)")->required();
+  command->add_option("INPUT", options->inputs, "Files, folders (read recursively) or -, standard input")
+      ->required();
   command
       ->add_option("-o,--output", options->output,
                    "Token file to write, NAME.npy; NAME.json and NAME.tokenizer/ go beside it")
@@ -149,10 +156,14 @@ void add_tokenize(CLI::App& app) {
   command->footer(
       "Formats: text (.txt, .md, others): each file is a document; jsonl (.jsonl): the string \"text\" of "
       "each line;\n"
-      "wikitext (.tokens): articles, every line end counts as a word; bytes: anything, as enwik8.\n\n"
+      "wikitext (.tokens): articles, every line end counts as a word; bytes: anything, as enwik8.\n"
+      "Inputs may be compressed with gzip, xz or zstd (novel.txt.gz). Standard input is text unless --format "
+      "says otherwise.\n\n"
       "Examples:\n"
       "  ecp tokenize novels/ --output data/train.npy --train-tokenizer bpe --vocab-size 4096\n"
       "  ecp tokenize emma.txt --output data/test.npy --tokenizer data/train.tokenizer\n"
+      "  zstdcat dump.jsonl.zst | ecp tokenize - --format jsonl --output data/web.npy --tokenizer "
+      "data/train.tokenizer\n"
       "  ecp tokenize enwik8 --format bytes --output data/enwik8.npy --tokenizer bytes");
   command->callback([options] { run_tokenize(*options); });
 }

@@ -21,11 +21,18 @@ constexpr std::array<std::pair<Format, std::string_view>, 5> names = {{{Format::
                                                                        {Format::bytes, "bytes"}}};
 
 std::optional<Format> known_extension(const Path& path) {
-  const std::string extension = path.extension().string();
+  const std::string extension = without_compression(path).extension().string();
   if (extension == ".jsonl" || extension == ".ndjson") return Format::jsonl;
   if (extension == ".tokens") return Format::wikitext;
   if (extension == ".txt" || extension == ".text" || extension == ".md") return Format::text;
   return std::nullopt;
+}
+
+/// An archive of text files is UTF-8 more often than not, headers, padding and all.
+void refuse_archive(const Path& path) {
+  const std::string extension = without_compression(path).extension().string();
+  require(extension != ".tar" && extension != ".tgz" && extension != ".txz" && extension != ".tzst",
+          "'{}': an archive: unpack it first and name the folder", path.string());
 }
 
 std::vector<Path> files_in(const Path& folder, Format format) {
@@ -43,7 +50,8 @@ std::vector<Path> files_in(const Path& folder, Format format) {
   require(!error, "cannot read folder '{}': {}", folder.string(), error.message());
   std::sort(files.begin(), files.end());
   require(!files.empty(),
-          "folder '{}': no text files in it (.txt, .md, .jsonl, .tokens; an explicit --format takes all)",
+          "folder '{}': no text files in it (.txt, .md, .jsonl, .tokens, also as .gz, .xz or .zst; an "
+          "explicit --format takes all)",
           folder.string());
   return files;
 }
@@ -52,12 +60,20 @@ std::vector<Path> list_files(const std::vector<Path>& inputs, Format format) {
   require(!inputs.empty(), "corpus: no input files");
   std::vector<Path> files;
   for (const Path& input : inputs) {
+    if (is_standard_input(input)) {
+      require(std::find(files.begin(), files.end(), input) == files.end(),
+              "'-': standard input can be read once only");
+      files.push_back(input);
+      continue;
+    }
     require(std::filesystem::exists(input), "'{}': no such file or folder", input.string());
     if (std::filesystem::is_directory(input)) {
       const std::vector<Path> found = files_in(input, format);
       files.insert(files.end(), found.begin(), found.end());
     } else {
-      require(std::filesystem::is_regular_file(input), "'{}': expected a file or a folder", input.string());
+      require(std::filesystem::is_regular_file(input) || is_stream(input),
+              "'{}': expected a file or a folder", input.string());
+      if (format != Format::bytes) refuse_archive(input);
       files.push_back(input);
     }
   }
@@ -98,31 +114,34 @@ CorpusReader::CorpusReader(const std::vector<Path>& inputs, CorpusFormat format)
     : files_(list_files(inputs, format)),
       format_(format == Format::automatic ? common_format(files_) : format),
       counter_(format_ == Format::wikitext) {
+  const bool streams = std::any_of(files_.begin(), files_.end(), is_stream);
   for (const Path& file : files_) {
+    if (is_stream(file)) continue;
     const std::uint64_t size = std::filesystem::file_size(file);
     require(size > 0, "'{}': the file is empty", file.string());
     bytes_total_ += size;
   }
+  if (streams) bytes_total_ = 0;
 }
 
 CorpusReader::~CorpusReader() = default;
 
 std::uint64_t CorpusReader::bytes_read() const {
-  return bytes_done_ + (reader_ ? reader_->file().bytes() : 0);
+  return bytes_done_ + (reader_ ? reader_->file().stored_bytes() : 0);
 }
 
 bool CorpusReader::next(CorpusPiece& piece) {
   for (;;) {
     if (!reader_) {
       if (next_file_ == files_.size()) {
-        require(documents_ > 0, "'{}': no documents", files_.front().string());
+        require(documents_ > 0, "'{}': no documents", sources_.front().name);
         return false;
       }
       reader_ = make_document_reader(files_[next_file_++], format_, any_bytes_ && format_ == Format::bytes);
     }
     if (reader_->next(piece)) break;
     sources_.push_back(reader_->file().source());
-    bytes_done_ += reader_->file().bytes();
+    bytes_done_ += reader_->file().stored_bytes();
     reader_.reset();
   }
   const std::uint64_t before = counter_.words();

@@ -1,14 +1,17 @@
 // Corpora as streams of documents, in pieces of bounded size, with their words and bytes counted.
 //
 //   format     files (by extension)     document                            ends with end-of-text   words
-//   text       .txt .text .md, others   a file                              yes                     white
-//   space jsonl      .jsonl .ndjson           the string "text" of a line         yes white space wikitext
-//   .tokens                  an article, see below               no                      + line ends bytes
-//   only if asked for        a file; any bytes, as enwik8        no                      white space
+//   text       .txt .text .md, others   a file                              yes                     (1)
+//   jsonl      .jsonl .ndjson           the string "text" of a line         yes                     (1)
+//   wikitext   .tokens                  an article, see below               no                      (1), line
+//   ends bytes      only if asked for        a file; any bytes, as enwik8        no                      (1)
+//
+// Each may be compressed (text/compression.h), "novel.txt.gz"; the first bytes decide, for `bytes` the name.
+// "-" is standard input, text unless a format is given.
 //
 // WikiText is kept byte for byte: its documents, concatenated, are the file. An article begins with the empty
 // line (white space only) before its heading " = Title = ", a line with exactly one "=" at each end, which
-// another empty line follows. Words are maximal runs of characters that are not Unicode white space;
+// another empty line follows. Words (1) are maximal runs of characters that are not Unicode white space;
 // WikiText's official counts have every line end as a word too.
 #pragma once
 
@@ -40,12 +43,13 @@ struct CorpusPiece {
   bool ends_document = false;
 };
 
-/// Reads files one after another. Memory: a piece and a block, and for JSONL its longest line.
+/// Reads files one after another. Memory: a piece, a block and a decoder's window, and for JSONL a few times
+/// its longest line.
 class CorpusReader {
  public:
-  /// Files, and folders that stand for the files in them (recursively, sorted by path; hidden ones are left
-  /// out, with `automatic` also those of unknown extensions). Fails if there are none, if one is missing or
-  /// empty, or if `automatic` finds different formats.
+  /// Files, "-", and folders that stand for the files in them (recursively, sorted by path; hidden ones are
+  /// left out, with `automatic` also those of unknown extensions). Fails if there are none, if one is missing
+  /// or empty, or if `automatic` finds different formats.
   CorpusReader(const std::vector<Path>& inputs, CorpusFormat format);
   ~CorpusReader();
   CorpusReader(const CorpusReader&) = delete;
@@ -61,6 +65,7 @@ class CorpusReader {
   /// The format of all files; never `automatic`.
   [[nodiscard]] CorpusFormat format() const { return format_; }
   [[nodiscard]] const std::vector<Path>& files() const { return files_; }
+  /// Bytes of the files as they are stored (compressed, where they are); 0 if one is a stream.
   [[nodiscard]] std::uint64_t bytes_total() const { return bytes_total_; }
   [[nodiscard]] std::uint64_t bytes_read() const;
   /// The files read to their ends so far.

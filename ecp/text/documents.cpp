@@ -1,15 +1,14 @@
 #include "ecp/text/documents.h"
 
-#include <cerrno>
-#include <cstring>
+#include <utility>
 
 #include "ecp/base/error.h"
 #include "ecp/text/json.h"
+#include "ecp/text/utf8.h"
 
 namespace ecp {
 namespace {
 
-constexpr std::size_t block_bytes = std::size_t{1} << 16;
 constexpr std::size_t longest_json_line = std::size_t{256} << 20;
 constexpr std::size_t longest_heading = 4096;
 
@@ -171,34 +170,6 @@ class WikiText final : public DocumentReader {
 
 }  // namespace
 
-InputFile::InputFile(const Path& path, bool check_utf8)
-    : name_(path.string()), file_(std::fopen(path.c_str(), "rbe")), check_utf8_(check_utf8) {
-  if (file_ == nullptr) fail("cannot read '{}': {}", name_, std::strerror(errno));
-}
-
-InputFile::~InputFile() { std::fclose(file_); }
-
-bool InputFile::read_block(std::string& buffer) {
-  block_.resize(left_ + block_bytes);
-  const std::size_t got = std::fread(block_.data() + left_, 1, block_bytes, file_);
-  if (std::ferror(file_) != 0) fail("cannot read '{}': {}", name_, std::strerror(errno));
-  block_.resize(left_ + got);
-  hasher_.update(std::string_view(block_).substr(left_));
-  const std::uint64_t begin = bytes_ - left_;
-  bytes_ += got;
-  std::size_t whole = block_.size();
-  if (check_utf8_) {
-    const Utf8Prefix prefix = utf8_prefix(block_);
-    whole = prefix.length;
-    require(whole == block_.size() || (prefix.incomplete && got > 0), "'{}': not UTF-8 at byte {}", name_,
-            begin + whole);
-  }
-  buffer.append(block_, 0, whole);
-  block_.erase(0, whole);
-  left_ = block_.size();
-  return got > 0;
-}
-
 void DocumentReader::take(std::string& buffer, std::size_t size, bool ends_document, CorpusPiece& piece) {
   piece.text.assign(buffer, 0, size);
   piece.ends_document = ends_document;
@@ -206,7 +177,9 @@ void DocumentReader::take(std::string& buffer, std::size_t size, bool ends_docum
 }
 
 std::unique_ptr<DocumentReader> make_document_reader(const Path& path, CorpusFormat format, bool any_bytes) {
-  auto file = std::make_unique<InputFile>(path, !any_bytes);
+  // Raw bytes may begin as compressed ones do; text can't.
+  auto file = std::make_unique<InputFile>(
+      path, InputOptions{.check_utf8 = !any_bytes, .by_name = format == CorpusFormat::bytes});
   if (format == CorpusFormat::jsonl) return std::make_unique<JsonLines>(std::move(file));
   if (format == CorpusFormat::wikitext) return std::make_unique<WikiText>(std::move(file));
   return std::make_unique<WholeFile>(std::move(file));

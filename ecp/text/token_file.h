@@ -26,7 +26,7 @@
 
 namespace ecp {
 
-/// A file that tokens were made from.
+/// A file that tokens were made from; bytes and hash are those of the text, whether it was compressed or not.
 struct SourceFile {
   std::string name;
   std::uint64_t bytes = 0;

@@ -138,9 +138,13 @@ void check_inputs_are_kept(const std::vector<Path>& files, const Path& output) {
   }
 }
 
-void report(const ProgressFunction& progress, std::string_view what, std::uint64_t done,
-            std::uint64_t total) {
-  if (progress) progress({what, done, total, "B"});
+void report(const ProgressFunction& progress, std::string_view what, const CorpusReader& reader) {
+  if (progress) progress({what, reader.bytes_read(), reader.bytes_total(), "B"});
+}
+
+/// Where it is known before the end: the last report is to come when all is done.
+bool all_read(const CorpusReader& reader) {
+  return reader.bytes_total() > 0 && reader.bytes_read() >= reader.bytes_total();
 }
 
 }  // namespace
@@ -176,10 +180,7 @@ TokenFileInfo tokenize_corpus(const std::vector<Path>& inputs, const Path& outpu
       continue;
     }
     write_batch(*encoders.take(), writer);
-    const bool last = !more && encoders.empty();
-    if (last || reader.bytes_read() < reader.bytes_total()) {
-      report(options.progress, "tokenizing", reader.bytes_read(), reader.bytes_total());
-    }
+    if ((!more && encoders.empty()) || !all_read(reader)) report(options.progress, "tokenizing", reader);
   }
   writer.set_sources(reader.sources());
   return writer.commit();
@@ -193,9 +194,7 @@ std::shared_ptr<const Tokenizer> train_on_corpus(const std::vector<Path>& inputs
   return train_sentencepiece(training, [&](std::string& text) {
     const bool more = reader.next(piece);
     if (more) text = std::move(piece.text);
-    if (!more || reader.bytes_read() < reader.bytes_total()) {
-      report(progress, "reading", reader.bytes_read(), reader.bytes_total());
-    }
+    if (!more || !all_read(reader)) report(progress, "reading", reader);
     return more;
   });
 }

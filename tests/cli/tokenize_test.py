@@ -1,6 +1,7 @@
 """ecp tokenize and ecp ngram from the command line: results, and one clear line for bad input."""
 
 import array
+import gzip
 import json
 import os
 import pathlib
@@ -112,6 +113,34 @@ class Tokenize(CommandTest):
         self.write("c", b"\xff\xfe x")
         result = self.ecp_json("tokenize", "c", "--output", "c.npy", "--tokenizer", "bytes", "--format", "bytes")
         self.assertEqual((result["tokens"], result["words"]), (4, 2))
+
+    def test_standard_input(self):
+        def piped(content, *arguments):
+            done = subprocess.run([ECP, "tokenize", "-", "--output", "out.npy", "--tokenizer", "bytes", "--force", "--json",
+                                   *arguments], cwd=self.folder, input=content, capture_output=True, timeout=300)
+            return done.returncode, done.stdout.decode(), done.stderr.decode()
+
+        lines = b'{"text": "one two"}\n{"text": "three"}\n'
+        code, out, err = piped(lines)
+        self.assertEqual((code, json.loads(out)["format"], json.loads(out)["documents"]), (0, "text", 1), err)
+        code, out, err = piped(lines, "--format", "jsonl")
+        self.assertEqual((code, json.loads(out)["documents"], json.loads(out)["words"]), (0, 2, 3), err)
+        sidecar = json.loads((self.folder / "out.json").read_text())
+        self.assertEqual([(s["name"], s["bytes"]) for s in sidecar["sources"]], [("standard input", len(lines))])
+        hash = json.loads(out)["hash"]
+        code, out, err = piped(gzip.compress(lines[:20]) + gzip.compress(lines[20:]), "--format", "jsonl")
+        self.assertEqual((code, json.loads(out)["hash"]), (0, hash), err)
+        self.write("extra.txt", "more")
+        code, out, err = piped(b"text, ", "extra.txt")
+        self.assertEqual((code, json.loads(out)["bytes"]), (0, 10), err)
+        for content, message in ((b"", "'standard input': no text came"), (b"caf\xe9", "'standard input': not UTF-8 at byte 3"),
+                                 (gzip.compress(lines)[:-5], "'standard input': truncated gzip data")):
+            code, out, err = piped(content)
+            self.assertEqual((code, out), (1, ""))
+            self.assertIn(message, err)
+        self.assert_fails(1, "'-': standard input can be read once only", "tokenize", "-", "-", "--output", "a.npy",
+                          "--tokenizer", "bytes")
+        self.assert_fails(1, "reads its inputs twice", "tokenize", "-", "--output", "a.npy", "--train-tokenizer", "bpe")
 
     def test_bare_model_is_called_unverified(self):
         self.write("a.txt", some_text(300))

@@ -3,13 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
+#include <sys/stat.h>
 
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <thread>
 
 #include "ecp/base/error.h"
 #include "ecp/base/hash.h"
 #include "ecp/base/system.h"
+#include "tests/text/compressed.h"
 #include "tests/text/text_samples.h"
 
 namespace ecp {
@@ -33,7 +37,7 @@ struct Read {
 };
 
 Read read_corpus(const std::vector<Path>& inputs, CorpusFormat format = CorpusFormat::automatic,
-                 bool any_bytes = false) {
+                 bool any_bytes = false, std::uint64_t streamed = 0) {
   CorpusReader reader(inputs, format);
   if (any_bytes) reader.allow_any_bytes();
   Read read;
@@ -46,7 +50,10 @@ Read read_corpus(const std::vector<Path>& inputs, CorpusFormat format = CorpusFo
     if (piece.ends_document) begun = false;
   }
   EXPECT_FALSE(begun) << "the last document was not ended";
-  EXPECT_EQ(reader.bytes_read(), reader.bytes_total());
+  EXPECT_EQ(reader.bytes_total(), streamed > 0 ? 0 : reader.bytes_read());
+  if (streamed > 0) {
+    EXPECT_EQ(reader.bytes_read(), streamed);
+  }
   read.sources = reader.sources();
   return read;
 }
@@ -168,6 +175,48 @@ TEST_F(Corpus, BytesTakeAnything) {
   EXPECT_THAT(error_of([&] { read_corpus({path}, CorpusFormat::bytes); }), HasSubstr("not UTF-8 at byte 5"));
   EXPECT_THAT(error_of([&] { read_corpus({path}, CorpusFormat::text, true); }),
               HasSubstr("not UTF-8 at byte 5"));
+}
+
+TEST_F(Corpus, CompressedFilesAreTheFilesInThem) {
+  using ::ecp::testing::compressed;
+  const std::string wiki = " \n = One = \n \n text \n \n = Two = \n \n more \n";
+  for (const Compression kind : {Compression::gzip, Compression::xz, Compression::zstd}) {
+    const std::string extension = kind == Compression::gzip ? ".gz"
+                                  : kind == Compression::xz ? ".xz"
+                                                            : ".zst";
+    const Path path = write("in/novel.txt" + extension, compressed(kind, "one ") + compressed(kind, "two\n"));
+    const Read novel = read_corpus({path});
+    EXPECT_THAT(novel.documents, ElementsAre("one two\n"));
+    EXPECT_EQ(novel.sources.at(0), (SourceFile{path.string(), 8, hash_bytes("one two\n")}));
+    EXPECT_THAT(
+        read_corpus({write("x.jsonl" + extension, compressed(kind, "{\"text\": \"a b\"}\n"))}).documents,
+        ElementsAre("a b"));
+    EXPECT_EQ(read_corpus({write("wiki.tokens" + extension, compressed(kind, wiki))}).documents.size(), 2);
+    // The first bytes tell, whatever the name.
+    EXPECT_EQ(read_corpus({write("nameless", compressed(kind, wiki))}).all(), wiki);
+    EXPECT_THAT(
+        error_of([&] { read_corpus({write("cut.txt" + extension, compressed(kind, wiki).substr(0, 30))}); }),
+        HasSubstr("cut.txt" + extension + "': truncated"));
+    EXPECT_THAT(error_of([&] { read_corpus({write("none.txt" + extension, compressed(kind, ""))}); }),
+                HasSubstr("': the file is empty"));
+    EXPECT_THAT(error_of([&] { read_corpus({write("plain.txt" + extension, "plain text")}); }),
+                HasSubstr("as its name says; it begins otherwise"));
+    // Raw bytes are decompressed where the name asks for it.
+    const std::string stored = compressed(kind, "\xFF\xFE");
+    EXPECT_EQ(read_corpus({write("raw", stored)}, CorpusFormat::bytes, true).all(), stored);
+    EXPECT_EQ(read_corpus({write("raw" + extension, stored)}, CorpusFormat::bytes, true).all(), "\xFF\xFE");
+  }
+  EXPECT_EQ(read_corpus({folder_ / "in"}).documents.size(), 3) << "in a folder, too";
+  EXPECT_THAT(error_of([&] { read_corpus({write("books.tar.xz", "")}); }), HasSubstr("an archive"));
+}
+
+TEST_F(Corpus, NamedPipesAreStreams) {
+  const Path pipe = folder_ / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(pipe) << "from a pipe"; });
+  const Read read = read_corpus({pipe}, CorpusFormat::text, false, 11);
+  writer.join();
+  EXPECT_EQ(read.all(), "from a pipe");
 }
 
 TEST_F(Corpus, MemoryIsBounded) {
