@@ -4,11 +4,13 @@
 
 #include <array>
 #include <mutex>
-#include <unordered_map>
+#include <span>
 
 #include "ecp/base/error.h"
 #include "ecp/base/hash.h"
 #include "ecp/text/json.h"
+#include "ecp/text/segment_cache.h"
+#include "ecp/text/sentencepiece_bpe.h"
 #include "ecp/text/utf8.h"
 
 namespace sentencepiece::logging {
@@ -17,28 +19,6 @@ void SetMinLogLevel(int level);  // exported by the library, declared in a heade
 
 namespace ecp::text {
 namespace {
-
-struct TextHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
-};
-
-/// Ids of segments already met. Text repeats its words, and looking one up is much cheaper than merging
-/// pieces.
-class SegmentCache {
- public:
-  [[nodiscard]] const std::vector<Token>* find(std::string_view segment) const {
-    const auto found = ids_.find(segment);
-    return found == ids_.end() ? nullptr : &found->second;
-  }
-  void insert(std::string_view segment, std::vector<Token> ids) {
-    if (segment.size() <= longest && ids_.size() < most) ids_.emplace(segment, std::move(ids));
-  }
-
- private:
-  static constexpr std::size_t longest = 48, most = std::size_t{1} << 16;
-  std::unordered_map<std::string, std::vector<Token>, TextHash, std::equal_to<>> ids_;
-};
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
@@ -59,6 +39,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     for (const Piece& piece : safe.pieces) bytes_.push_back(bytes_for(piece));
     for (std::size_t byte = 0; byte < 256; ++byte)
       bytes_[byte_ids_[byte]] = std::string(1, static_cast<char>(byte));
+    bpe_ = SentencePieceBpe::make(safe, byte_ids_);
     const int newline = processor_.PieceToId("\n");
     newline_ = safe.pieces[static_cast<std::size_t>(newline)].text == "\n" ? static_cast<Token>(newline)
                                                                            : byte_ids_['\n'];
@@ -80,13 +61,12 @@ class SentencePieceTokenizer final : public Tokenizer {
       text.remove_prefix(segment.size());
       if (segment == "\n") {
         ids.push_back(newline_);
-      } else if (const std::vector<Token>* known = cache->find(segment)) {
-        ids.insert(ids.end(), known->begin(), known->end());
+      } else if (const std::span<const Token> known = cache->find(segment); !known.empty()) {
+        ids.insert(ids.end(), known.begin(), known.end());
       } else {
-        std::vector<Token> found;
-        encode_segment(segment, found);
-        ids.insert(ids.end(), found.begin(), found.end());
-        cache->insert(segment, std::move(found));
+        const std::size_t before = ids.size();
+        encode_segment(segment, ids);
+        cache->insert(segment, std::span(ids).subspan(before));
       }
     }
     const std::lock_guard lock(mutex_);
@@ -144,6 +124,10 @@ class SentencePieceTokenizer final : public Tokenizer {
   }
 
   void encode_plain(std::string_view text, std::vector<Token>& ids) const {
+    if (bpe_) {
+      bpe_->encode(text, ids);
+      return;
+    }
     std::vector<int> found;
     const auto status = processor_.Encode({text.data(), text.size()}, &found);
     require(status.ok(), "SentencePiece cannot encode text of {} bytes: {}", text.size(), status.message());
@@ -162,6 +146,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   bool verified_;
   sentencepiece::SentencePieceProcessor processor_;
   std::array<Token, 256> byte_ids_{};
+  std::optional<SentencePieceBpe> bpe_;
   std::vector<std::string> bytes_;
   Token newline_ = 0;
   std::optional<Token> end_of_text_;

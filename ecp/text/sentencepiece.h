@@ -22,6 +22,7 @@ enum class PieceType { normal = 1, unknown = 2, control = 3, user_defined = 4, u
 struct Piece {
   std::string text;
   PieceType type = PieceType::normal;
+  float score = 0;
 };
 
 /// A model that was looked through before SentencePiece sees it.
@@ -29,6 +30,7 @@ struct SafeModel {
   std::string
       bytes;  // of the model without its normalisers and self tests, with the identity normaliser instead
   std::vector<Piece> pieces;
+  bool is_bpe = false;  // otherwise unigram
 };
 
 /// Walks the serialised model: every length inside its message, pieces that are UTF-8 with finite scores and

@@ -109,8 +109,8 @@ Piece read_piece(std::string_view message, std::size_t id, std::string_view name
   for (WireField field; reader.next(field);) {
     if (field.number == piece_field::text && field.type == delimited) piece.text = field.bytes;
     if (field.number == piece_field::score && field.type == fixed32) {
-      require(std::isfinite(std::bit_cast<float>(static_cast<std::uint32_t>(field.value))),
-              "'{}': damaged: the score of piece {} is not a number", name, id);
+      piece.score = std::bit_cast<float>(static_cast<std::uint32_t>(field.value));
+      require(std::isfinite(piece.score), "'{}': damaged: the score of piece {} is not a number", name, id);
     }
     if (field.number == piece_field::type && field.type == varint) {
       require(field.value >= 1 && field.value <= 6, "'{}': damaged: piece {} has the unknown type {}", name,
@@ -122,13 +122,14 @@ Piece read_piece(std::string_view message, std::size_t id, std::string_view name
   return piece;
 }
 
-/// `byte_fallback` is what the message says of it, if it does; of several messages the last one counts.
-void check_trainer(std::string_view message, std::string_view name, bool& byte_fallback) {
+/// Sets what the message says, if it says it; of several messages the last one counts.
+void read_trainer(std::string_view message, std::string_view name, bool& is_bpe, bool& byte_fallback) {
   WireReader reader(message, name);
   for (WireField field; reader.next(field);) {
     if (field.number == trainer_field::model_type && field.type == varint) {
       require(field.value == 1 || field.value == 2, "'{}': expected a BPE or unigram model, got type {}",
               name, field.value);
+      is_bpe = field.value == 2;
     }
     if (field.number == trainer_field::byte_fallback && field.type == varint)
       byte_fallback = field.value != 0;
@@ -163,7 +164,7 @@ SafeModel check_model(std::string_view bytes, std::string_view name) {
               model.pieces.size() - 1);
     }
     if (field.number == model_field::trainer && field.type == delimited)
-      check_trainer(field.bytes, name, byte_fallback);
+      read_trainer(field.bytes, name, model.is_bpe, byte_fallback);
     model.bytes += field.whole;
   }
   require(!model.pieces.empty(), "'{}': not a SentencePiece model, or damaged", name);
