@@ -212,9 +212,23 @@ void FileWriter::flush() {
   buffer_.clear();
 }
 
-void FileWriter::commit() {
+void FileWriter::truncate(std::uint64_t size) {
+  require(size <= size_, "cannot write '{}': {} bytes cannot be cut to {}", path_.string(), size_, size);
+  const std::uint64_t written = size_ - buffer_.size();
+  buffer_.resize(size > written ? size - written : 0);
+  size_ = size;
+  if (size >= written) return;
+  if (::ftruncate(descriptor_, static_cast<off_t>(size)) != 0 || ::lseek(descriptor_, 0, SEEK_END) < 0)
+    fail_change("write", path_, errno);
+}
+
+void FileWriter::sync() {
   flush();
   if (::fsync(descriptor_) != 0) fail_change("sync", path_, errno);
+}
+
+void FileWriter::commit() {
+  sync();
   if (::close(std::exchange(descriptor_, -1)) != 0) {
     const int code = errno;
     ::unlink(temporary_.c_str());

@@ -61,6 +61,10 @@ class FileWriter {
   /// Overwrites bytes already written (a header whose counts are known only at the end).
   void write_at(std::uint64_t offset, std::string_view bytes);
   [[nodiscard]] std::uint64_t size() const { return size_; }
+  /// Takes back what was written after the first `size` bytes.
+  void truncate(std::uint64_t size);
+  /// Brings what was written to the disk, so that little can go wrong in `commit`.
+  void sync();
   void commit();
 
  private:

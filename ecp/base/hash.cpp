@@ -19,13 +19,27 @@ struct Hasher::State {
 
 Hasher::Hasher() : state_(std::make_unique<State>()) {
   if (state_->value == nullptr) throw std::bad_alloc();
-  XXH3_128bits_reset(state_->value);
+  reset();
+}
+
+Hasher::Hasher(const Hasher& other) : Hasher() { *this = other; }
+
+Hasher& Hasher::operator=(const Hasher& other) {
+  if (this != &other) XXH3_copyState(state_->value, other.state_->value);
+  return *this;
 }
 
 Hasher::~Hasher() = default;
 
 void Hasher::update(const void* bytes, std::size_t count) {
   XXH3_128bits_update(state_->value, bytes, count);
+}
+
+void Hasher::reset() { XXH3_128bits_reset(state_->value); }
+
+Hash128 Hasher::value() const {
+  const XXH128_hash_t hash = XXH3_128bits_digest(state_->value);
+  return {hash.high64, hash.low64};
 }
 
 std::string Hasher::digest() const { return to_text(XXH3_128bits_digest(state_->value)); }

@@ -8,6 +8,7 @@ namespace ecp::cli {
 
 // In `ecp`, without LibTorch.
 void add_tokenize(CLI::App& app);
+void add_data(CLI::App& app);
 void add_ngram(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_report(CLI::App& app);

@@ -4,6 +4,7 @@
 int main(int argc, char** argv) {
   const auto app = ecp::cli::make_app();
   ecp::cli::add_tokenize(*app);
+  ecp::cli::add_data(*app);
   ecp::cli::add_ngram(*app);
   ecp::cli::add_generate(*app);
   ecp::cli::add_report(*app);

@@ -63,6 +63,8 @@ void run_ngram(const NgramCommand& options) {
   // Before the work, not after it.
   require(test.info().tokenizer_hash == train.front()->info().tokenizer_hash,
           "data file '{}': expected the tokenizer of the training files, got another", options.test);
+  for (const auto& file : train) file->verify();
+  test.verify();
   const NgramModel model(train, progress_bar());
   const std::vector<Row> rows = {{"unigram", model.unigram_discount(), model.score_unigram(test)},
                                  {"bigram", model.bigram_discount(), model.score_bigram(test)}};

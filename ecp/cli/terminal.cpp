@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <memory>
 
+#include "ecp/text/utf8.h"
+
 namespace ecp::cli {
 namespace {
 
@@ -60,6 +62,38 @@ std::string format_seconds(double seconds) {
   if (s >= 3600) return fmt::format("{}h {:02}m", s / 3600, s / 60 % 60);
   if (s >= 60) return fmt::format("{}m {:02}s", s / 60, s % 60);
   return fmt::format("{}s", s);
+}
+
+std::string harmless(std::string_view text) {
+  // C1 controls, marks and overrides of direction, separators of lines and paragraphs, the byte order mark.
+  const auto is_command = [](std::string_view c) {
+    if (c.size() == 2) return c[0] == '\xC2' && static_cast<unsigned char>(c[1]) < 0xA0;
+    return c == "\u061C" || c == "\uFEFF" || (c >= "\u200E" && c <= "\u200F") ||
+           (c >= "\u2028" && c <= "\u202E") || (c >= "\u2066" && c <= "\u2069");
+  };
+  std::string shown;
+  while (!text.empty()) {
+    std::size_t length = 1;
+    while (length < 4 && length <= text.size() && utf8_prefix(text.substr(0, length)).length == 0) ++length;
+    length = std::min(length, text.size());
+    const std::string_view c = text.substr(0, length);
+    const bool character = utf8_prefix(c).length == length;
+    if (character && length == 1 && c[0] >= ' ' && c[0] != 0x7F) {
+      shown += c == "\\" ? "\\\\" : c;
+    } else if (character && length > 1 && !is_command(c)) {
+      shown += c;
+    } else {
+      if (!character) length = 1;
+      for (const char byte : text.substr(0, length))
+        shown += fmt::format("\\x{:02x}", static_cast<unsigned char>(byte));
+    }
+    text.remove_prefix(length);
+  }
+  return shown;
+}
+
+double ratio(std::uint64_t a, std::uint64_t b) {
+  return b > 0 ? static_cast<double>(a) / static_cast<double>(b) : 0;
 }
 
 StatusLine::StatusLine() : terminal_(is_terminal()), last_(Clock::now() - std::chrono::hours(1)) {}

@@ -22,6 +22,13 @@ std::string format_count(double count);
 /// "1h 04m", "3m 20s", "45s".
 std::string format_seconds(double seconds);
 
+/// `text` without what could command a terminal or hide things on it: control characters (line ends and tabs,
+/// too), marks of writing direction and bytes that aren't UTF-8 are written as \x1b, a backslash as two.
+std::string harmless(std::string_view text);
+
+/// a / b; 0 if b is.
+double ratio(std::uint64_t a, std::uint64_t b);
+
 /// A status line. `update` may be called often; it limits itself.
 class StatusLine {
  public:

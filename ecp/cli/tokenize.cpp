@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "ecp/base/error.h"
+#include "ecp/base/interrupt.h"
 #include "ecp/base/system.h"
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
@@ -29,6 +30,7 @@ struct TokenizeCommand {
   std::string format = "auto";
   std::int64_t threads = 0;
   std::int64_t seed = 1;
+  bool deduplicate = false;
   bool force = false;
   bool json = false;
 };
@@ -59,25 +61,22 @@ std::shared_ptr<const Tokenizer> choose_tokenizer(const TokenizeCommand& options
       });
 }
 
-double ratio(std::uint64_t a, std::uint64_t b) {
-  return b > 0 ? static_cast<double>(a) / static_cast<double>(b) : 0;
-}
-
 void print_result(const TokenizeCommand& options, const TokenFileInfo& info, double seconds) {
   const Path output(options.output);
   if (options.json) {
-    const nlohmann::ordered_json json = {{"output", output.string()},
-                                         {"format", info.corpus_format},
-                                         {"tokenizer", info.tokenizer_kind},
-                                         {"tokenizer_hash", info.tokenizer_hash},
-                                         {"vocab_size", info.vocab_size},
-                                         {"documents", info.documents.size()},
-                                         {"tokens", info.tokens},
-                                         {"words", info.words},
-                                         {"bytes", info.bytes},
-                                         {"bytes_per_token", ratio(info.bytes, info.tokens)},
-                                         {"hash", info.hash},
-                                         {"seconds", seconds}};
+    nlohmann::ordered_json json = {{"output", output.string()},
+                                   {"format", info.corpus_format},
+                                   {"tokenizer", info.tokenizer_kind},
+                                   {"tokenizer_hash", info.tokenizer_hash},
+                                   {"vocab_size", info.vocab_size},
+                                   {"documents", info.documents.size()},
+                                   {"tokens", info.tokens},
+                                   {"words", info.words},
+                                   {"bytes", info.bytes},
+                                   {"bytes_per_token", ratio(info.bytes, info.tokens)},
+                                   {"hash", info.hash},
+                                   {"seconds", seconds}};
+    if (info.duplicates) json["duplicates"] = *info.duplicates;
     fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
     return;
   }
@@ -86,6 +85,7 @@ void print_result(const TokenizeCommand& options, const TokenFileInfo& info, dou
                         {output.filename().string(), std::to_string(info.documents.size()),
                          std::to_string(info.tokens), std::to_string(info.words), std::to_string(info.bytes),
                          fmt::format("{:.3f}", ratio(info.bytes, info.tokens))}}));
+  if (info.duplicates) fmt::print("\nleft out {} documents that occur earlier", *info.duplicates);
   fmt::print("\nwrote {}, {} and {} ({}, {} tokens) in {}\n", output.string(),
              sidecar_path(output).filename().string(), tokenizer_path(output).filename().string(),
              info.tokenizer_kind, info.vocab_size, format_seconds(seconds));
@@ -107,7 +107,11 @@ void run_tokenize(const TokenizeCommand& options) {
   tokenize.format = parse_corpus_format(options.format);
   tokenize.threads = options.threads;
   tokenize.overwrite = options.force;
+  tokenize.deduplicate = options.deduplicate;
   tokenize.progress = progress_bar();
+  // From here on there are files to remove when it is interrupted; training a tokenizer, which can't be asked
+  // to stop, just ends.
+  const StopRequests stop;
   const TokenFileInfo info = tokenize_corpus(inputs, options.output, tokenizer, tokenize);
   print_result(options, info,
                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -151,6 +155,8 @@ void add_tokenize(CLI::App& app) {
   command->add_option("--threads", options->threads, "Threads; 0: all CPUs")
       ->check(whole_number(0, most_threads))
       ->capture_default_str();
+  command->add_flag("--deduplicate", options->deduplicate,
+                    "Leave out documents whose text is that of an earlier one, byte for byte");
   command->add_flag("--force", options->force, "Replace an existing output");
   command->add_flag("--json", options->json, "Print the result as one JSON object");
   command->footer(

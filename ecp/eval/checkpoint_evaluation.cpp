@@ -19,6 +19,7 @@ Evaluation evaluate_checkpoint(const Path& checkpoint, const Path& data, const E
             data.string(), tokenizer->kind(), tokenizer->vocab_size(), tokenizer->hash().substr(0, 8),
             file.info().tokenizer_kind, file.info().vocab_size, file.info().tokenizer_hash.substr(0, 8));
   }
+  file.verify();
   LanguageModel model(source.model());
   model.load(source.weights());
   return evaluate(model, file, options, progress);

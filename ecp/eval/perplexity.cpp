@@ -8,12 +8,11 @@
 #include <nlohmann/json.hpp>
 #include <numbers>
 #include <span>
-#include <string_view>
 #include <vector>
 
 #include "ecp/base/error.h"
 #include "ecp/model/language_model.h"
-#include "ecp/text/utf8.h"
+#include "ecp/text/token_statistics.h"
 
 namespace ecp {
 namespace {
@@ -80,28 +79,6 @@ Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows,
   return total;
 }
 
-struct Counts {
-  std::uint64_t words = 0;
-  std::uint64_t bytes = 0;
-};
-
-/// Words and bytes of the text that the first `size` tokens stand for. A word that is cut off counts.
-Counts count_prefix(const TokenFile& data, std::uint64_t size) {
-  const auto tokenizer = data.tokenizer();
-  const std::vector<std::uint64_t>& documents = data.info().documents;
-  WordCounter counter(data.info().corpus_format == "wikitext");
-  Counts counts;
-  auto next_document = documents.begin();
-  for (std::uint64_t i = 0; i < size; ++i) {
-    for (; next_document != documents.end() && *next_document == i; ++next_document) counter.end_document();
-    const std::string_view bytes = tokenizer->bytes_of(data[i]);
-    counter.add(bytes);
-    counts.bytes += bytes.size();
-  }
-  counts.words = counter.words();
-  return counts;
-}
-
 }  // namespace
 
 Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const EvaluationOptions& options,
@@ -134,8 +111,8 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
   result.window = options.window;
   result.context = context;
   result.protocol = options.protocol;
-  const Counts counts =
-      size == data.size() ? Counts{data.info().words, data.info().bytes} : count_prefix(data, size);
+  const TextCounts counts =
+      size == data.size() ? TextCounts{data.info().words, data.info().bytes} : count_text(data, size);
   result.words = counts.words;
   result.bytes = counts.bytes;
   const double text_loss = result.loss * static_cast<double>(size);

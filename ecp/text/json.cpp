@@ -20,8 +20,14 @@ const nlohmann::json& member(const nlohmann::json& object, const char* key, std:
 }  // namespace
 
 nlohmann::json parse_object(std::string_view text, std::string_view name) {
+  LongList none;
+  return parse_object(text, name, none);
+}
+
+nlohmann::json parse_object(std::string_view text, std::string_view name, LongList& list) {
   using Json = nlohmann::json;
   std::vector<std::set<std::string>> keys;
+  bool listed = false;  // the outermost key is that of the list
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     require(depth <= deepest, "'{}': nested deeper than {} levels", name, deepest);
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
@@ -29,8 +35,13 @@ nlohmann::json parse_object(std::string_view text, std::string_view name) {
     if (event == Json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
       require(keys.back().insert(key).second, "'{}': the key \"{}\" occurs twice", name, key);
+      if (keys.size() == 1) listed = key == list.key && !list.key.empty();
     }
-    return true;
+    if (!listed || event == Json::parse_event_t::key || depth < 2) return true;
+    require(event == Json::parse_event_t::value && parsed.is_number_unsigned(),
+            "'{}': damaged: {}[{}] is not a whole number", name, list.key, list.values.size());
+    list.values.push_back(parsed.get<std::uint64_t>());
+    return false;  // not kept in the object
   };
   try {
     Json json = Json::parse(text, check);

@@ -6,12 +6,22 @@
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace ecp::text {
 
 /// Parses an object; refuses duplicate keys and nesting deeper than 16. `name` stands for the file in
 /// messages.
 nlohmann::json parse_object(std::string_view text, std::string_view name);
+
+/// A list of whole numbers that may be too long to be kept as JSON.
+struct LongList {
+  std::string key;                    // of the outermost object
+  std::vector<std::uint64_t> values;  // what was read
+};
+/// The same, with the values of `list` kept there; in the object it is empty. Fails if it holds anything
+/// else.
+nlohmann::json parse_object(std::string_view text, std::string_view name, LongList& list);
 
 /// Members of an object, each required; fail naming file and key on a wrong type, a number out of range, or
 /// control characters in a string (messages are one line).

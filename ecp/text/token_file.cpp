@@ -1,11 +1,14 @@
 #include "ecp/text/token_file.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
+#include <utility>
 
 #include "ecp/base/error.h"
 #include "ecp/base/hash.h"
+#include "ecp/base/interrupt.h"
 #include "ecp/text/json.h"
 #include "ecp/text/npy.h"
 
@@ -14,30 +17,48 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "token files are mapped as they are");
 
-constexpr std::size_t largest_sidecar = std::size_t{4} << 30;
+/// A sidecar may be as long as this, and so much longer for each token: every document has its offset in it.
+constexpr std::size_t short_sidecar = std::size_t{16} << 20, sidecar_bytes_per_token = 24;
 
 Path beside(const Path& npy, const char* extension) { return Path(npy).replace_extension(extension); }
 
-std::vector<std::uint64_t> read_documents(const nlohmann::json& json, std::uint64_t tokens,
-                                          const std::string& name) {
-  std::vector<std::uint64_t> documents;
-  for (const nlohmann::json& value : text::array_member(json, "documents", name)) {
-    const std::uint64_t least = documents.empty() ? 0 : documents.back();
-    require(value.is_number_unsigned(), "'{}': damaged: documents[{}] is not a whole number", name,
-            documents.size());
-    const auto offset = value.get<std::uint64_t>();
-    require(offset >= least && offset <= tokens && (!documents.empty() || offset == 0),
-            "'{}': damaged: documents[{}] is out of order or beyond the {} tokens", name, documents.size(),
-            tokens);
-    documents.push_back(offset);
-  }
+void check_documents(const TokenFileInfo& info, const std::string& name) {
+  const std::vector<std::uint64_t>& documents = info.documents;
   require(!documents.empty(), "'{}': damaged: no documents", name);
-  return documents;
+  // A last document may be empty; with an end-of-text token none is.
+  const std::uint64_t most = info.tokens - (info.separated && info.tokens > 0 ? 1 : 0);
+  for (std::size_t i = 0; i < documents.size(); ++i) {
+    const std::uint64_t least = i == 0 ? 0 : documents[i - 1] + (info.separated ? 1 : 0);
+    require(documents[i] >= least && documents[i] <= most && (i > 0 || documents[i] == 0),
+            "'{}': damaged: documents[{}] is out of order or beyond the {} tokens", name, i, info.tokens);
+  }
 }
 
-TokenFileInfo read_sidecar(const Path& path) {
+/// What no text could have.
+void check_counts(const TokenFileInfo& info, const std::string& name) {
+  require(info.words <= info.bytes, "'{}': damaged: {} words in {} bytes", name, info.words, info.bytes);
+  std::uint64_t in_sources = 0;
+  for (const SourceFile& source : info.sources) {
+    require(!__builtin_add_overflow(in_sources, source.bytes, &in_sources),
+            "'{}': damaged: the bytes of its sources are impossibly many", name);
+  }
+  // Texts are parts of their sources; JSON may write a byte as two, and never a text shorter than it is.
+  require(info.sources.empty() || info.bytes <= in_sources,
+          "'{}': damaged: {} bytes of text from sources of {} bytes", name, info.bytes, in_sources);
+  if (info.tokenizer_kind == "bytes")
+    require(info.bytes == info.tokens, "'{}': damaged: {} tokens of a byte each for {} bytes", name,
+            info.tokens, info.bytes);
+}
+
+/// `data_bytes`: size of the .npy file.
+TokenFileInfo read_sidecar(const Path& path, std::uint64_t data_bytes) {
   const std::string name = path.string();
-  const nlohmann::json json = text::parse_object(read_small_file(path, largest_sidecar), name);
+  const MappedFile file(path);
+  const std::uint64_t most = short_sidecar + data_bytes / sizeof(std::uint16_t) * sidecar_bytes_per_token;
+  require(file.text().size() <= most, "'{}': expected at most {} bytes beside {} bytes of tokens, got {}",
+          name, most, data_bytes, file.text().size());
+  text::LongList documents{"documents", {}};
+  const nlohmann::json json = text::parse_object(file.text(), name, documents);
   text::check_format(json, "ecp-tokens", 1, name);
   TokenFileInfo info;
   info.corpus_format = text::string_member(json, "corpus_format", name);
@@ -62,17 +83,21 @@ TokenFileInfo read_sidecar(const Path& path) {
   info.separated = separated->get<bool>();
   require(!info.separated || info.end_of_text,
           "'{}': damaged: separated documents without an end-of-text token", name);
-  info.documents = read_documents(json, info.tokens, name);
+  text::array_member(json, "documents", name);
+  info.documents = std::move(documents.values);
+  if (json.contains("duplicates")) info.duplicates = text::count_member(json, "duplicates", name);
   for (const nlohmann::json& source : text::array_member(json, "sources", name)) {
     require(source.is_object(), "'{}': expected objects in \"sources\"", name);
     info.sources.push_back({text::string_member(source, "name", name),
                             text::count_member(source, "bytes", name),
                             text::string_member(source, "hash", name)});
   }
+  check_documents(info, name);
+  check_counts(info, name);
   return info;
 }
 
-std::string write_sidecar(const TokenFileInfo& info) {
+void write_sidecar(const TokenFileInfo& info, FileWriter& file) {
   nlohmann::ordered_json json = {
       {"format", "ecp-tokens"}, {"version", 1},        {"corpus_format", info.corpus_format},
       {"tokens", info.tokens},  {"words", info.words}, {"bytes", info.bytes},
@@ -83,6 +108,7 @@ std::string write_sidecar(const TokenFileInfo& info) {
       info.end_of_text ? nlohmann::ordered_json(*info.end_of_text) : nlohmann::ordered_json();
   json["tokenizer"] = tokenizer;
   json["separated"] = info.separated;
+  if (info.duplicates) json["duplicates"] = *info.duplicates;
   json["sources"] = nlohmann::ordered_json::array();
   for (const SourceFile& source : info.sources) {
     json["sources"].push_back({{"name", source.name}, {"bytes", source.bytes}, {"hash", source.hash}});
@@ -91,9 +117,10 @@ std::string write_sidecar(const TokenFileInfo& info) {
   std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   text.resize(text.size() - 2);
   text += ",\n  \"documents\": [";
+  file.write(text);
   for (std::size_t i = 0; i < info.documents.size(); ++i)
-    fmt::format_to(std::back_inserter(text), "{}{}", i > 0 ? "," : "", info.documents[i]);
-  return text + "]\n}\n";
+    file.write(fmt::format("{}{}", i > 0 ? "," : "", info.documents[i]));
+  file.write("]\n}\n");
 }
 
 /// Makes room for a new tokenizer folder; never deletes what isn't one.
@@ -120,8 +147,8 @@ TokenFile::TokenFile(const Path& path) : path_(path) {
   const Path sidecar = sidecar_path(path);
   require(std::filesystem::exists(sidecar),
           "token file '{}': expected its sidecar '{}', as `ecp tokenize` writes it", name, sidecar.string());
-  info_ = read_sidecar(sidecar);
   file_ = MappedFile(path);
+  info_ = read_sidecar(sidecar, file_.text().size());
   const NpyHeader header = parse_npy_header(file_.bytes(), name, 0);
   wide_ = info_.vocab_size > 65536;
   const std::string dtype = wide_ ? "<u4" : "<u2";
@@ -151,7 +178,14 @@ Token TokenFile::at(std::uint64_t position) const {
 Token TokenFile::operator[](std::uint64_t position) const {
   require(position < info_.tokens, "token file '{}': position {} is beyond its {} tokens", path_.string(),
           position, info_.tokens);
-  return at(position);
+  const Token id = at(position);
+  if (id >= static_cast<std::uint64_t>(info_.vocab_size)) fail_beyond_vocabulary(position);
+  return id;
+}
+
+void TokenFile::fail_beyond_vocabulary(std::uint64_t position) const {
+  fail("token file '{}': damaged: token {} at {} is not below the vocabulary's size, {}", path_.string(),
+       at(position), position, info_.vocab_size);
 }
 
 void TokenFile::read(std::uint64_t begin, std::span<std::int64_t> out) const {
@@ -161,9 +195,7 @@ void TokenFile::read(std::uint64_t begin, std::span<std::int64_t> out) const {
   const auto vocab_size = static_cast<std::uint64_t>(info_.vocab_size);
   for (std::size_t i = 0; i < out.size(); ++i) {
     const Token id = at(begin + i);
-    if (id >= vocab_size)
-      fail("token file '{}': damaged: token {} at {} is not below the vocabulary's size, {}", path_.string(),
-           id, begin + i, vocab_size);
+    if (id >= vocab_size) fail_beyond_vocabulary(begin + i);
     out[i] = id;
   }
 }
@@ -176,12 +208,29 @@ std::shared_ptr<const Tokenizer> TokenFile::tokenizer() const {
   return tokenizer;
 }
 
-void TokenFile::verify() const {
-  const std::string_view all = file_.text();
-  const std::size_t data = info_.tokens * (wide_ ? 4 : 2);
-  const std::string found = hash_bytes(all.substr(all.size() - data));
-  require(found == info_.hash, "token file '{}': damaged: expected the hash {}, got {}", path_.string(),
-          info_.hash, found);
+void TokenFile::verify(const ProgressFunction& progress) const {
+  constexpr std::uint64_t shown_from = std::uint64_t{256} << 20;
+  constexpr std::uint64_t block = std::uint64_t{1} << 18;  // tokens that stay in a cache for both looks
+  const std::uint64_t width = wide_ ? 4 : 2;
+  const auto vocab_size = static_cast<std::uint64_t>(info_.vocab_size);
+  Hasher hasher;
+  std::optional<std::uint64_t> beyond;
+  for (std::uint64_t begin = 0; begin < info_.tokens; begin += block) {
+    check_interrupt();
+    const std::uint64_t end = std::min(begin + block, info_.tokens);
+    hasher.update(data_ + begin * width, (end - begin) * width);
+    Token largest = 0;
+    for (std::uint64_t i = begin; i < end; ++i) largest = std::max(largest, at(i));
+    for (std::uint64_t i = begin; largest >= vocab_size && !beyond; ++i)
+      if (at(i) >= vocab_size) beyond = i;
+    if (progress && info_.tokens * width > shown_from)
+      progress({"verifying", end * width, info_.tokens * width, "B"});
+  }
+  const std::string found = hasher.digest();
+  require(found == info_.hash,
+          "token file '{}': its tokens aren't those that it was written with: expected the hash {}, got {}",
+          path_.string(), info_.hash, found);
+  if (beyond) fail_beyond_vocabulary(*beyond);
 }
 
 struct TokenFileWriter::State {
@@ -217,8 +266,10 @@ struct TokenFileWriter::State {
   }
 
   void open_document() {
-    if (!open) info.documents.push_back(info.tokens);
-    open = true;
+    if (std::exchange(open, true)) return;
+    info.documents.push_back(info.tokens);
+    before = {info.words, info.bytes, file.size()};
+    hasher_before = hasher;
   }
 
   Path path;
@@ -228,6 +279,11 @@ struct TokenFileWriter::State {
   Hasher hasher;
   std::string buffer;
   bool open = false;  // a document has begun and not ended
+  struct Before {
+    std::uint64_t words = 0, bytes = 0, file = 0;
+  };
+  Before before;  // the document that is open
+  Hasher hasher_before;
 };
 
 TokenFileWriter::TokenFileWriter(Path path, std::shared_ptr<const Tokenizer> tokenizer,
@@ -251,6 +307,23 @@ void TokenFileWriter::end_document() {
   state_->open = false;
 }
 
+void TokenFileWriter::drop_document() {
+  State& state = *state_;
+  require(std::exchange(state.open, false), "token file '{}': no document to drop", state.path.string());
+  state.info.tokens = state.info.documents.back();
+  state.info.documents.pop_back();
+  state.info.words = state.before.words;
+  state.info.bytes = state.before.bytes;
+  state.file.truncate(state.before.file);
+  state.hasher = state.hasher_before;
+  count_duplicates();
+  ++*state.info.duplicates;
+}
+
+void TokenFileWriter::count_duplicates() {
+  if (!state_->info.duplicates) state_->info.duplicates = 0;
+}
+
 void TokenFileWriter::add_document(std::span<const Token> tokens, std::uint64_t words, std::uint64_t bytes) {
   add_piece(tokens, words, bytes);
   end_document();
@@ -268,15 +341,25 @@ TokenFileInfo TokenFileWriter::commit() {
   state.info.hash = state.hasher.digest();
   state.file.write_at(0, npy_header(state.wide() ? "<u4" : "<u2", state.info.tokens));
 
-  FolderWriter folder(tokenizer_path(state.path));
+  // First everything to the disk under temporary names, which may fail where it is full; then renames.
+  const Path sidecar = sidecar_path(state.path), tokenizer = tokenizer_path(state.path);
+  state.file.sync();
+  FolderWriter folder(tokenizer);
   state.tokenizer->save(folder.path());
-  const Path sidecar = sidecar_path(state.path);
-  const std::string text = write_sidecar(state.info);
-  remove_tokenizer(tokenizer_path(state.path));
+  FileWriter sidecar_file(sidecar);
+  write_sidecar(state.info, sidecar_file);
+  sidecar_file.sync();
+  remove_tokenizer(tokenizer);
   if (std::filesystem::remove(sidecar)) sync_folder(sidecar.parent_path());
-  folder.commit();
-  state.file.commit();
-  write_file(sidecar, text);
+  try {
+    folder.commit();
+    state.file.commit();
+    sidecar_file.commit();
+  } catch (...) {
+    std::error_code error;
+    for (const Path& path : {state.path, sidecar, tokenizer}) std::filesystem::remove_all(path, error);
+    throw;
+  }
   return state.info;
 }
 

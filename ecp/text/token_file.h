@@ -9,6 +9,9 @@
 //    "hash": "...", "tokenizer": {"kind": "sentencepiece", "hash": "...", "vocab_size": 4096, "end_of_text":
 //    1}, "separated": true, "sources": [{"name": "emma.txt", "bytes": 160, "hash": "..."}], "documents": [0]}
 //
+// With --deduplicate there is "duplicates": how many documents were left out because their text was that of
+// an earlier one.
+//
 // The sidecar holds size and hash of the tokens and is written last, after any older one was removed: a
 // writer that was killed leaves a .npy without a sidecar, which nothing opens, never one with a sidecar of
 // other tokens.
@@ -22,6 +25,7 @@
 #include <vector>
 
 #include "ecp/base/files.h"
+#include "ecp/base/progress.h"
 #include "ecp/text/tokenizer.h"
 
 namespace ecp {
@@ -42,9 +46,10 @@ struct TokenFileInfo {
   bool separated = false;     // every document ends with end_of_text
   std::string corpus_format;  // "text", "jsonl", "wikitext", "bytes"
   std::uint64_t tokens = 0;
-  std::uint64_t words = 0;  // of the original text (text/corpus.h says how they are counted)
-  std::uint64_t bytes = 0;  // of the original text
-  std::string hash;         // of the tokens: the .npy file without its header
+  std::uint64_t words = 0;                  // of the original text (text/corpus.h says how they are counted)
+  std::uint64_t bytes = 0;                  // of the original text
+  std::string hash;                         // of the tokens: the .npy file without its header
+  std::optional<std::uint64_t> duplicates;  // documents left out, where they were looked for
   std::vector<std::uint64_t> documents;
   std::vector<SourceFile> sources;
 };
@@ -53,8 +58,9 @@ struct TokenFileInfo {
 Path sidecar_path(const Path& npy);
 Path tokenizer_path(const Path& npy);
 
-/// A mapped token file. Opening checks magic, dtype, shape against the file's size and the sidecar against
-/// the .npy; fails with one line otherwise.
+/// A mapped token file. Opening checks magic, dtype and shape against the file's size, and the sidecar
+/// against the .npy and itself (offsets in order and inside, counts that are possible, a length in proportion
+/// to the tokens); fails with one line otherwise. `verify` checks the tokens themselves.
 class TokenFile {
  public:
   /// `path` names the .npy file.
@@ -63,17 +69,20 @@ class TokenFile {
   [[nodiscard]] const Path& path() const { return path_; }
   [[nodiscard]] const TokenFileInfo& info() const { return info_; }
   [[nodiscard]] std::uint64_t size() const { return info_.tokens; }
-  /// Fails beyond the end. The id may be ≥ vocab_size if the file is damaged; `read` checks that.
+  /// Fails beyond the end, or on an id ≥ vocab_size.
   [[nodiscard]] Token operator[](std::uint64_t position) const;
   /// Copies tokens [begin, begin + out.size()); fails beyond the end, or on an id ≥ vocab_size.
   void read(std::uint64_t begin, std::span<std::int64_t> out) const;
   /// The tokenizer saved beside the data (NAME.tokenizer/), checked against the recorded hash.
   [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer() const;
-  /// Re-reads the data and compares its hash with the sidecar's; fails on a difference.
-  void verify() const;
+  /// Reads all tokens, at the speed of memory or the disk: fails unless they have the sidecar's hash and are
+  /// below vocab_size. Stops where a stop was requested (base/interrupt.h). Progress is that of files above
+  /// 256 MB; others take a moment.
+  void verify(const ProgressFunction& progress = {}) const;
 
  private:
   [[nodiscard]] Token at(std::uint64_t position) const;
+  [[noreturn]] void fail_beyond_vocabulary(std::uint64_t position) const;
 
   Path path_;
   TokenFileInfo info_;
@@ -101,9 +110,13 @@ class TokenFileWriter {
   /// The same in parts: any number of pieces, then `end_document`.
   void add_piece(std::span<const Token> tokens, std::uint64_t words, std::uint64_t bytes);
   void end_document();
+  /// Takes back what was added of the document that hasn't ended, and counts it as a duplicate.
+  void drop_document();
+  /// Duplicates are looked for, even if there are none.
+  void count_duplicates();
   void set_sources(std::vector<SourceFile> sources);
   /// Replaces a token file of that name. Fails if there are no tokens, or if NAME.tokenizer is a folder with
-  /// other things in it.
+  /// other things in it. Where it fails nothing new is left under the names.
   TokenFileInfo commit();
 
  private:

@@ -8,7 +8,10 @@
 #include <thread>
 
 #include "ecp/base/error.h"
+#include "ecp/base/hash.h"
+#include "ecp/base/interrupt.h"
 #include "ecp/base/system.h"
+#include "ecp/text/deduplication.h"
 
 namespace ecp {
 namespace {
@@ -117,15 +120,36 @@ std::unique_ptr<Batch> read_batch(CorpusReader& reader) {
   return batch;
 }
 
-void write_batch(const Batch& batch, TokenFileWriter& writer) {
-  std::span<const Token> rest = batch.tokens;
-  for (std::size_t i = 0; i < batch.pieces.size(); ++i) {
-    const CorpusPiece& piece = batch.pieces[i];
-    writer.add_piece(rest.first(batch.counts[i]), piece.words, piece.text.size());
-    rest = rest.subspan(batch.counts[i]);
-    if (piece.ends_document) writer.end_document();
+/// Puts batches into a token file, without documents that were met before if that is wanted.
+class BatchWriter {
+ public:
+  BatchWriter(TokenFileWriter& writer, bool deduplicate) : writer_(writer), deduplicate_(deduplicate) {
+    if (deduplicate) writer.count_duplicates();
   }
-}
+
+  void write(const Batch& batch) {
+    std::span<const Token> rest = batch.tokens;
+    for (std::size_t i = 0; i < batch.pieces.size(); ++i) {
+      const CorpusPiece& piece = batch.pieces[i];
+      writer_.add_piece(rest.first(batch.counts[i]), piece.words, piece.text.size());
+      rest = rest.subspan(batch.counts[i]);
+      if (deduplicate_) document_.update(piece.text);
+      if (piece.ends_document) end_document();
+    }
+  }
+
+ private:
+  void end_document() {
+    const bool is_new = !deduplicate_ || met_.insert(document_.value());
+    is_new ? writer_.end_document() : writer_.drop_document();
+    if (deduplicate_) document_.reset();
+  }
+
+  TokenFileWriter& writer_;
+  bool deduplicate_;
+  Hasher document_;  // its text so far
+  HashSet met_;
+};
 
 /// With `overwrite`, the sidecar NAME.json could be one of the inputs.
 void check_inputs_are_kept(const std::vector<Path>& files, const Path& output) {
@@ -171,15 +195,17 @@ TokenFileInfo tokenize_corpus(const std::vector<Path>& inputs, const Path& outpu
       output, tokenizer,
       {.corpus_format = std::string(name_of(reader.format())), .separated = is_separated(reader.format())});
   const std::int64_t threads = options.threads > 0 ? options.threads : available_cpus();
+  BatchWriter batches(writer, options.deduplicate);
   Encoders encoders(*tokenizer, static_cast<std::size_t>(std::min<std::int64_t>(threads, 256)));
   for (bool more = true; more || !encoders.empty();) {
+    check_interrupt();
     if (more && !encoders.full()) {
       auto batch = read_batch(reader);
       more = !batch->pieces.empty();
       if (more) encoders.submit(std::move(batch));
       continue;
     }
-    write_batch(*encoders.take(), writer);
+    batches.write(*encoders.take());
     if ((!more && encoders.empty()) || !all_read(reader)) report(options.progress, "tokenizing", reader);
   }
   writer.set_sources(reader.sources());

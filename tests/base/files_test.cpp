@@ -231,5 +231,23 @@ TEST(Files, MapsMove) {
   EXPECT_EQ(b.text(), "second");
 }
 
+TEST(FileWriter, TakesBackWhatWasWritten) {
+  for (const std::size_t kept : {std::size_t{0}, std::size_t{10}, std::size_t{3} << 20}) {
+    for (const std::size_t more : {std::size_t{0}, std::size_t{10}, std::size_t{3} << 20}) {
+      const test::TemporaryFolder folder;
+      FileWriter file(folder / "a");
+      file.write(std::string(kept, 'k'));
+      file.write(std::string(more / 2, 'm'));
+      file.write(std::string(more - more / 2, 'm'));
+      file.truncate(kept);
+      EXPECT_EQ(file.size(), kept);
+      file.write("end");
+      file.commit();
+      EXPECT_TRUE(read_file(folder / "a") == std::string(kept, 'k') + "end");
+      EXPECT_THROW(FileWriter(folder / "b").truncate(1), Error);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace ecp

@@ -41,5 +41,20 @@ TEST(Hash, EveryByteCounts) {
   }
 }
 
+TEST(Hasher, CopiesGoOnFromWhereTheyWereMade) {
+  Hasher a;
+  a.update("one ");
+  Hasher b = a, c;
+  a.update("two");
+  b.update("three");
+  EXPECT_EQ(a.digest(), hash_bytes("one two"));
+  EXPECT_EQ(b.digest(), hash_bytes("one three"));
+  a = b;
+  EXPECT_EQ(a.value(), b.value());
+  EXPECT_NE(a.value(), c.value());
+  a.reset();
+  EXPECT_EQ(a.digest(), c.digest());
+}
+
 }  // namespace
 }  // namespace ecp

@@ -47,5 +47,17 @@ TEST(Terminal, TablesTakeRowsOfDifferentLengths) {
   EXPECT_EQ(format_table({{"a"}, {"b", "-1"}, {"c", "-"}}), "a\n-----\nb  -1\nc   -\n");
 }
 
+TEST(Terminal, HarmlessTextCommandsNothing) {
+  EXPECT_EQ(harmless("plain é 日 👩 \u00A0text"), "plain é 日 👩 \u00A0text");
+  EXPECT_EQ(harmless("\x1b[31mred\x07\t\n\r\x7f"), "\\x1b[31mred\\x07\\x09\\x0a\\x0d\\x7f");
+  EXPECT_EQ(harmless("a\\b"), "a\\\\b");
+  EXPECT_EQ(harmless("\xC2\x9B"), "\\xc2\\x9b") << "a control sequence begins with it, too";
+  EXPECT_EQ(harmless("\u202Eright"), "\\xe2\\x80\\xaeright");
+  EXPECT_EQ(harmless("\xFF\xE2\x82"), "\\xff\\xe2\\x82");
+  EXPECT_EQ(harmless("\xE2\x82 x"), "\\xe2\\x82 x");
+  EXPECT_EQ(harmless(std::string(1, '\0')), "\\x00");
+  EXPECT_EQ(harmless(""), "");
+}
+
 }  // namespace
 }  // namespace ecp::cli

@@ -5,7 +5,9 @@ import gzip
 import json
 import os
 import pathlib
+import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -142,6 +144,16 @@ class Tokenize(CommandTest):
                           "--tokenizer", "bytes")
         self.assert_fails(1, "reads its inputs twice", "tokenize", "-", "--output", "a.npy", "--train-tokenizer", "bpe")
 
+    def test_deduplicate(self):
+        self.write("a.jsonl", '{"text": "one"}\n{"text": "two"}\n{"text": "one"}\n')
+        result = self.ecp_json("tokenize", "a.jsonl", "--output", "a.npy", "--tokenizer", "bytes", "--deduplicate")
+        self.assertEqual((result["documents"], result["duplicates"], result["bytes"]), (2, 1, 6))
+        self.assertEqual(json.loads((self.folder / "a.json").read_text())["duplicates"], 1)
+        result = self.ecp("tokenize", "a.jsonl", "--output", "b.npy", "--tokenizer", "bytes", "--deduplicate")
+        self.assertIn("left out 1 documents that occur earlier", result.stdout)
+        result = self.ecp_json("tokenize", "a.jsonl", "--output", "c.npy", "--tokenizer", "bytes")
+        self.assertEqual((result["documents"], "duplicates" in result), (3, False))
+
     def test_bare_model_is_called_unverified(self):
         self.write("a.txt", some_text(300))
         self.ecp_json("tokenize", "a.txt", "--output", "a.npy", "--train-tokenizer", "bpe", "--vocab-size", "310")
@@ -226,6 +238,80 @@ class TokenizeBadInput(CommandTest):
         content[len(content) // 2] ^= 1
         model.write_bytes(content)
         self.assert_fails(1, "damaged: expected the hash", "tokenize", "a.txt", "--output", "out.npy", "--tokenizer", "a.tokenizer")
+
+
+class Stopped(CommandTest):
+    """Whatever ends `ecp tokenize` before its time leaves nothing that could be taken for a token file."""
+
+    LINES = (json.dumps({"text": some_text(40)}) + "\n").encode()
+
+    def names(self):
+        return sorted(p.name for p in (self.folder / "out").iterdir())
+
+    def start(self):
+        """A run that has read some 20 MB from its standard input and waits for more."""
+        process = subprocess.Popen([ECP, "tokenize", "-", "--format", "jsonl", "--output", "out/a.npy", "--tokenizer", "bytes"],
+                                   cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.stderr.close)
+        self.addCleanup(process.stdin.close)
+        for _ in range(20_000_000 // len(self.LINES)):
+            process.stdin.write(self.LINES)
+        process.stdin.flush()
+        return process
+
+    def test_interrupted(self):
+        for asked, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+            process = self.start()
+            self.assertNotEqual(self.names(), [])
+            process.send_signal(asked)
+            self.assertEqual(process.wait(60), code)
+            self.assertEqual(process.stderr.read().decode().splitlines()[-1], f"ecp: interrupted by {asked.name}")
+            self.assertEqual(self.names(), [])
+
+    def test_killed(self):
+        process = self.start()
+        process.kill()
+        self.assertEqual(process.wait(60), -signal.SIGKILL)
+        self.assertTrue(all(name.startswith(".a.npy.tmp") for name in self.names()), self.names())
+        self.write("a.txt", "one")
+        self.assertEqual(self.ecp_json("tokenize", "a.txt", "--output", "out/a.npy", "--tokenizer", "bytes")["tokens"], 3)
+
+    def limited(self, size):
+        """Runs it where files can't grow beyond `size` bytes."""
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+        return subprocess.run([ECP, "tokenize", "a.txt", "--output", "out/a.npy", "--tokenizer", self.tokenizer], cwd=self.folder,
+                              preexec_fn=limit, capture_output=True, text=True, timeout=300)
+
+    def test_no_room(self):
+        self.write("a.txt", some_text(4000))
+        self.ecp_json("tokenize", "a.txt", "--output", "m.npy", "--train-tokenizer", "bpe", "--vocab-size", "310")
+        for self.tokenizer, sizes in (("bytes", (0, 100, 4096, 100_000)), ("m.tokenizer", (100_000, 150_000))):
+            for size in sizes:
+                result = self.limited(size)
+                self.assertEqual((result.returncode, result.stdout), (1, ""), size)
+                self.assertRegex(result.stderr.splitlines()[-1], r"^ecp: error: cannot \w+ '.*out/.*': File too large$")
+                self.assertEqual(self.names(), [], size)
+
+    def test_full_disk(self):
+        disk = self.folder / "out"
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", disk], capture_output=True).returncode != 0:
+            self.skipTest("file systems can't be mounted here")
+        self.addCleanup(subprocess.run, ["umount", disk], check=True)
+        self.write("a.txt", some_text(4000))
+        result = self.ecp("tokenize", "a.txt", "--output", "out/a.npy", "--tokenizer", "bytes")
+        self.assertEqual((result.returncode, result.stdout), (1, ""))
+        self.assertIn("No space left on device", result.stderr.splitlines()[-1])
+        self.assertEqual(self.names(), [])
+        # The tokens fit, the sidecar does not.
+        self.write("b.jsonl", '{"text": "a"}\n' * 60_000)
+        result = self.ecp("tokenize", "b.jsonl", "--output", "out/b.npy", "--tokenizer", "bytes")
+        self.assertIn("No space left on device", result.stderr.splitlines()[-1])
+        self.assertEqual(self.names(), [])
 
 
 class Ngram(CommandTest):

@@ -106,10 +106,9 @@ TEST(Compression, DamageIsOneLine) {
         EXPECT_EQ(message.find('\n'), std::string::npos);
       }
     }
-    EXPECT_EQ(
+    EXPECT_THAT(
         error_of([&] { read_as(kind, stored + "garbage, and more of it"); }),
-        fmt::format("'file': damaged {} data: {}", name_of(kind),
-                    kind == Compression::gzip ? "incorrect header check" : "other bytes follow its end"));
+        HasSubstr(kind == Compression::gzip ? "incorrect header check" : "other bytes follow its end"));
   }
 }
 

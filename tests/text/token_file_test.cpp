@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "ecp/base/error.h"
+#include "ecp/base/hash.h"
+#include "ecp/base/system.h"
 #include "ecp/text/npy.h"
 #include "tests/text/text_samples.h"
 
@@ -159,6 +161,56 @@ TEST(TokenFile, ReadsCheckTheirRange) {
   EXPECT_THROW((void)file[file.size()], Error);
 }
 
+TEST(TokenFile, DropsDocuments) {
+  const TemporaryFolder folder;
+  const auto tokenizer = sample_tokenizers()[1];
+  const std::vector<Token> ids = tokenizer->encode("mira lo"), many(3000000, 7);
+  const auto write = [&](const std::string& name, bool with_dropped) {
+    TokenFileWriter writer(folder / name, tokenizer);
+    const auto drop = [&](const std::vector<Token>& dropped) {
+      if (!with_dropped) return;
+      writer.add_piece(dropped, 1, 5);
+      writer.add_piece(ids, 1, 5);
+      writer.drop_document();
+    };
+    drop(many);  // has reached the file already
+    writer.add_document(ids, 2, 7);
+    drop(ids);  // has not
+    writer.add_document(many, 2, 7);
+    drop(many);
+    drop({});
+    writer.add_document(ids, 2, 7);
+    drop(many);
+    return writer.commit();
+  };
+  const TokenFileInfo dropped = write("a.npy", true), plain = write("b.npy", false);
+  EXPECT_EQ(read_file(folder / "a.npy"), read_file(folder / "b.npy"));
+  EXPECT_EQ(dropped.hash, plain.hash);
+  EXPECT_EQ(dropped.documents, plain.documents);
+  EXPECT_EQ(dropped.words, plain.words);
+  EXPECT_EQ(dropped.bytes, plain.bytes);
+  TokenFile(folder / "a.npy").verify();
+  EXPECT_EQ(TokenFile(folder / "a.npy").info().duplicates, 5);
+  EXPECT_EQ(TokenFile(folder / "b.npy").info().duplicates, std::nullopt);
+  EXPECT_NE(error_of([&] { TokenFileWriter(folder / "c.npy", tokenizer).drop_document(); }), "");
+}
+
+TEST(TokenFile, LongListsOfDocumentsTakeLittleMemory) {
+  const TemporaryFolder folder;
+  constexpr std::size_t documents = 1000000;
+  {
+    TokenFileWriter writer(folder / "data.npy", byte_tokenizer());
+    for (std::size_t i = 0; i < documents; ++i) writer.add_document(std::vector<Token>{1}, 0, 1);
+    writer.commit();
+  }
+  const std::uint64_t before = peak_memory();
+  const TokenFile file(folder / "data.npy");
+  EXPECT_EQ(file.info().documents.size(), documents);
+  EXPECT_EQ(file.info().documents.back(), documents - 1);
+  EXPECT_LT(peak_memory() - before,
+            64u << 20);  // 8 MB of offsets, while they grow 24; 7 MB of text that is mapped
+}
+
 class TokenFileBadInput : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -213,7 +265,7 @@ TEST_F(TokenFileBadInput, TruncatedOrForeignNpy) {
   EXPECT_THAT(npy_error(version), HasSubstr("expected .npy version"));
   std::string flipped = npy_;
   flipped.back() ^= 1;
-  EXPECT_THAT(npy_error(flipped), HasSubstr("damaged: "));
+  EXPECT_THAT(npy_error(flipped), HasSubstr("data.npy': its tokens aren't those that it was written with"));
 }
 
 TEST_F(TokenFileBadInput, HeadersThatLie) {
@@ -292,7 +344,35 @@ TEST_F(TokenFileBadInput, TokensBeyondTheVocabulary) {
   const TokenFile file(folder_ / "data.npy");
   std::vector<std::int64_t> one(1);
   EXPECT_THAT(error_of([&] { file.read(0, one); }), HasSubstr("is not below the vocabulary's size, 256"));
-  EXPECT_THAT(error_of([&] { file.verify(); }), HasSubstr("damaged: expected the hash"));
+  EXPECT_THAT(error_of([&] { file.verify(); }), HasSubstr("aren't those that it was written with"));
+  EXPECT_THAT(error_of([&] { (void)file[0]; }), HasSubstr("is not below the vocabulary's size, 256"));
+  // Also where somebody made a hash that fits.
+  std::string json = json_;
+  json.replace(json.find(TokenFile(folder_ / "data.npy").info().hash), 32, hash_bytes(npy.substr(128)));
+  write_file(folder_ / "data.json", json);
+  EXPECT_THAT(error_of([&] { TokenFile(folder_ / "data.npy").verify(); }),
+              HasSubstr("token 365 at 0 is not below the vocabulary's size, 256"));
+}
+
+TEST_F(TokenFileBadInput, CountsThatNoTextHas) {
+  EXPECT_THAT(json_error("\"words\": 4", "\"words\": 15"), HasSubstr("damaged: 15 words in 14 bytes"));
+  EXPECT_THAT(json_error("\"bytes\": 14", "\"bytes\": 15"),
+              HasSubstr("15 bytes of text from sources of 14 bytes"));
+  EXPECT_THAT(json_error("\"bytes\": 14", "\"bytes\": 13"),
+              HasSubstr("14 tokens of a byte each for 13 bytes"));
+  EXPECT_THAT(json_error("\"separated\": false", "\"separated\": false, \"duplicates\": -1"),
+              HasSubstr("expected a whole number \"duplicates\""));
+  EXPECT_THAT(json_error("[0,7,7]", "{\"a\": 0}"), HasSubstr("documents"));
+  EXPECT_THAT(json_error("[0,7,7]", "7"), HasSubstr("expected a list \"documents\""));
+  EXPECT_THAT(json_error("[0,7,7]", "[0,{\"a\": 1}]"), HasSubstr("documents[1] is not a whole number"));
+  EXPECT_THAT(json_error("[0,7,7]", "[0,-1]"), HasSubstr("documents[1] is not a whole number"));
+}
+
+TEST_F(TokenFileBadInput, SidecarsFarLongerThanTheirTokens) {
+  std::string json = json_;
+  json.insert(json.find("[0,7,7]") + 6, std::string(20 << 20, ' '));
+  write_file(folder_ / "data.json", json);
+  EXPECT_THAT(open_error(), HasSubstr("data.json': expected at most"));
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "ecp/base/hash.h"
 #include "tests/text/text_samples.h"
 
@@ -56,6 +58,40 @@ TEST(TokenizeCorpus, GivesTheTokensOfEachWholeDocument) {
       }
       hash = info.hash;
     }
+  }
+}
+
+TEST(TokenizeCorpus, LeavesOutDuplicates) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directory(folder / "all");
+  std::filesystem::create_directory(folder / "once");
+  // Long ones come in many pieces; two begin alike; one differs in its last byte.
+  const std::string longer = sample_text(60000), almost = longer + "x";
+  const std::vector<std::string> texts = {"a", longer, "b", "a",    almost, longer,
+                                          "c", longer, "a", almost, "b",    "d"};
+  std::set<std::string> met;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const std::string name = "/" + std::to_string(i + 10) + ".txt";
+    write_file(folder / ("all" + name), texts[i]);
+    if (met.insert(texts[i]).second) write_file(folder / ("once" + name), texts[i]);
+  }
+  for (const auto& tokenizer : sample_tokenizers()) {
+    TokenizeOptions options{.overwrite = true};
+    const TokenFileInfo once = tokenize_corpus({folder / "once"}, folder / "once.npy", tokenizer, options);
+    EXPECT_EQ(once.duplicates, std::nullopt);
+    options.deduplicate = true;
+    for (const std::int64_t threads : {1, 2, 7}) {
+      options.threads = threads;
+      const TokenFileInfo info = tokenize_corpus({folder / "all"}, folder / "all.npy", tokenizer, options);
+      EXPECT_EQ(info.hash, once.hash);
+      EXPECT_EQ(info.documents, once.documents);
+      EXPECT_EQ(info.words, once.words);
+      EXPECT_EQ(info.bytes, once.bytes);
+      EXPECT_EQ(info.duplicates, texts.size() - met.size());
+      EXPECT_EQ(info.sources.size(), texts.size());
+      TokenFile(folder / "all.npy").verify();
+    }
+    EXPECT_EQ(tokenize_corpus({folder / "once"}, folder / "again.npy", tokenizer, options).duplicates, 0);
   }
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <limits>
 #include <numeric>
 #include <set>
@@ -27,7 +28,7 @@ std::shared_ptr<const TokenFile> counting_file(const Path& path, const std::vect
   for (const std::size_t length : lengths) {
     std::vector<Token> ids(length);
     for (Token& id : ids) id = static_cast<Token>(position++ % 251);
-    writer.add_document(ids, 1, length);
+    writer.add_document(ids, length > 0 ? 1 : 0, length);
   }
   writer.commit();
   return std::make_shared<const TokenFile>(path);
@@ -194,6 +195,37 @@ TEST(WindowSampler, DocumentStartsAreWindowRows) {
   EXPECT_THAT(starts, ElementsAre(0, 0, 0, 0, 0, 5));
   sampler.document_starts({0, 13, 0}, starts);
   EXPECT_THAT(starts, ElementsAre(0, 0, 0, 0, 0, 0));
+}
+
+TEST(WindowSampler, RowsNeverReachIntoAnotherDocument) {
+  EXPECT_TRUE(rc::check("every row from its document's start on is of its document", [] {
+    const auto lengths =
+        *rc::gen::nonEmpty(rc::gen::container<std::vector<std::size_t>>(rc::gen::inRange<std::size_t>(0, 9)));
+    const auto n = *rc::gen::inRange<std::int64_t>(1, 12);
+    const TemporaryFolder folder;
+    std::size_t sum = 0;
+    for (const std::size_t length : lengths) sum += length;
+    RC_PRE(sum > static_cast<std::size_t>(n));
+    const auto file = counting_file(folder / "a.npy", lengths);
+    const auto& documents = file->info().documents;
+    const auto document_of = [&](std::uint64_t token) {
+      return std::upper_bound(documents.begin(), documents.end(), token) - documents.begin();
+    };
+    WindowSampler sampler({file}, {}, n, 3);
+    std::vector<std::int32_t> starts(static_cast<std::size_t>(n));
+    for (int draw = 0; draw < 20; ++draw) {
+      const Window window = sampler.next();
+      sampler.document_starts(window, starts);
+      for (std::int32_t row = 0; row < n; ++row) {
+        const std::int32_t start = starts[static_cast<std::size_t>(row)];
+        RC_ASSERT(start >= 0 && start <= row);
+        const auto own = document_of(window.begin + static_cast<std::uint64_t>(row));
+        RC_ASSERT(document_of(window.begin + static_cast<std::uint64_t>(start)) == own);
+        // And all of the document that is in the window is seen.
+        RC_ASSERT(start == 0 || document_of(window.begin + static_cast<std::uint64_t>(start) - 1) != own);
+      }
+    }
+  }));
 }
 
 TEST(WindowSamplerBadInput, SaysWhatIsWrong) {
