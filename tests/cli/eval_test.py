@@ -97,7 +97,7 @@ class Eval(CommandTest):
         weights = (self.folder / "run/checkpoints/best/model.safetensors").resolve()
         content = weights.read_bytes()
         weights.write_bytes(content[:-4])
-        self.assertIn(f"model.safetensors: expected {len(content)} bytes, got {len(content) - 4}",
+        self.assertIn(f"model.safetensors has another size: expected {len(content)} bytes, got {len(content) - 4}",
                       self.fails("eval", "run", "--data", "validation.npy"))
         weights.unlink()
         self.assertIn("model.safetensors is missing", self.fails("eval", "run", "--data", "validation.npy"))
