@@ -4,7 +4,6 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "ecp/base/error.h"
 #include "ecp/experiment/event_file.h"
 
 namespace ecp {
@@ -20,9 +19,7 @@ double first_start(const Run& run) {
 }  // namespace
 
 Path export_events(const Run& run, const Path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  require(!error, "cannot make folder '{}': {}", folder.string(), error.message());
+  make_folders(folder);
   const MappedFile metrics(run.folder / "metrics.jsonl");
   EventFile file(folder, 0);
   const double start = first_start(run);
@@ -36,6 +33,7 @@ Path export_events(const Run& run, const Path& folder) {
       seconds = at->get<double>();
     file.add(events_of(line), start + seconds);
   }
+  file.flush();
   return file.path();
 }
 

@@ -1,19 +1,15 @@
 #include "ecp/experiment/event_file.h"
 
-#include <fcntl.h>
+#include <fmt/core.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
-#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <cmath>
-#include <cstring>
-#include <limits>
 #include <nlohmann/json.hpp>
-
-#include "ecp/base/error.h"
 
 namespace ecp {
 namespace {
@@ -217,36 +213,34 @@ std::vector<LogEvent> events_of(const nlohmann::ordered_json& line) {
 
 EventFile::EventFile(const Path& folder, std::optional<std::int64_t> from)
     : path_(folder / fmt::format("{}{:010}.{}.{}", prefix, next_second(folder), host_name(), ::getpid())) {
-  descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail("cannot write '{}': {}", path_.string(), std::strerror(errno));
   const double time = now();
-  std::string records = record(event(time, 0).bytes(3, "brain.Event:2"));
+  waiting_ = record(event(time, 0).bytes(3, "brain.Event:2"));
   constexpr int start = 1;
-  if (from) records += record(event(time, *from).message(7, Message().number(1, start)));
-  write(records);
+  if (from) waiting_ += record(event(time, *from).message(7, Message().number(1, start)));
+  write_waiting();
 }
 
-EventFile::~EventFile() {
-  if (descriptor_ >= 0) ::close(descriptor_);
-}
-
-void EventFile::add(const std::vector<LogEvent>& events, double wall_time) {
-  std::string records;
+bool EventFile::add(const std::vector<LogEvent>& events, double wall_time) {
   for (const LogEvent& one : events) {
-    records += record(event(wall_time, one.step).message(5, Message().message(1, summary_value(one))));
+    waiting_ += record(event(wall_time, one.step).message(5, Message().message(1, summary_value(one))));
   }
-  write(records);
+  return write_waiting();
 }
 
-void EventFile::add(const nlohmann::ordered_json& line) { add(events_of(line), now()); }
+bool EventFile::add(const nlohmann::ordered_json& line) { return add(events_of(line), now()); }
 
-void EventFile::write(std::string_view records) {
-  while (!records.empty()) {
-    const ssize_t written = ::write(descriptor_, records.data(), records.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("cannot write '{}': {}", path_.string(), std::strerror(errno));
-    records.remove_prefix(static_cast<std::size_t>(written));
+void EventFile::flush() {
+  append_lines(path_, waiting_);
+  waiting_.clear();
+}
+
+bool EventFile::write_waiting() {
+  try {
+    flush();
+  } catch (const NoSpace&) {
+    return false;
   }
+  return true;
 }
 
 }  // namespace ecp

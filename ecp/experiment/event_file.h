@@ -40,22 +40,22 @@ class EventFile {
   /// first step that this file may hold: readers drop what earlier files say from that step on. A run that
   /// goes on from the checkpoint of step s gives s + 1; a new run nothing.
   explicit EventFile(const Path& folder, std::optional<std::int64_t> from = {});
-  EventFile(const EventFile&) = delete;
-  EventFile& operator=(const EventFile&) = delete;
-  ~EventFile();
 
-  /// `wall_time` is in seconds since 1970.
-  void add(const std::vector<LogEvent>& events, double wall_time);
+  /// `wall_time` is in seconds since 1970. On a full disk the records are kept in memory, with all after
+  /// them, for the next `add` or `flush`; false then.
+  bool add(const std::vector<LogEvent>& events, double wall_time);
   /// A line of metrics.jsonl, now.
-  void add(const nlohmann::ordered_json& line);
+  bool add(const nlohmann::ordered_json& line);
+  /// Writes what is still in memory. Fails with NoSpace if there is no room.
+  void flush();
 
   [[nodiscard]] const Path& path() const { return path_; }
 
  private:
-  void write(std::string_view records);
+  bool write_waiting();
 
   Path path_;
-  int descriptor_ = -1;
+  std::string waiting_;
 };
 
 }  // namespace ecp
