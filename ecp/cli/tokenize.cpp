@@ -129,10 +129,12 @@ void add_tokenize(CLI::App& app) {
                    "Token file to write, NAME.npy; NAME.json and NAME.tokenizer/ go beside it")
       ->required()
       ->type_name("NAME.npy");
-  auto* tokenizer = command
-                        ->add_option("--tokenizer", options->tokenizer,
-                                     "bytes, a NAME.tokenizer folder or a SentencePiece .model")
-                        ->type_name("bytes|PATH");
+  auto* tokenizer =
+      command
+          ->add_option("--tokenizer", options->tokenizer,
+                       "bytes, a NAME.tokenizer folder, a SentencePiece .model, a BERT vocab.txt or a "
+                       "Hugging Face tokenizer.json (BPE)")
+          ->type_name("bytes|PATH");
   auto* train =
       command
           ->add_option("--train-tokenizer", options->train, "Train a SentencePiece tokenizer on the inputs")

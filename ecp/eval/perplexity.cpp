@@ -111,8 +111,8 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
   result.window = options.window;
   result.context = context;
   result.protocol = options.protocol;
-  const TextCounts counts =
-      size == data.size() ? TextCounts{data.info().words, data.info().bytes} : count_text(data, size);
+  const TextCounts counts = size == data.size() ? TextCounts{data.info().words, data.info().bytes}
+                                                : count_text(data, size).value_or(TextCounts());
   result.words = counts.words;
   result.bytes = counts.bytes;
   const double text_loss = result.loss * static_cast<double>(size);

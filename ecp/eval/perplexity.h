@@ -6,6 +6,7 @@
 // otherwise nothing stands before the first token, which then counts as uniform, ln V.
 //   loss = total / tokens        perplexity_token = exp(loss)
 //   perplexity_word = exp(total / words)        bits_per_byte = total / (ln 2 · bytes)
+// Of the first tokens of a file made by a lossy tokenizer nobody can count words and bytes: both are absent.
 // Authors' protocol: rows of overlapping windows count more than once and the first token doesn't, so
 // `tokens` is the number of rows counted and the text's total is taken as loss · (tokens of the text).
 #pragma once
@@ -37,8 +38,8 @@ struct EvaluationOptions {
 struct Evaluation {
   double loss = 0;  // nats per token
   double perplexity_token = 0;
-  std::optional<double> perplexity_word;  // absent for a text without words
-  std::optional<double> bits_per_byte;    // absent for an empty text
+  std::optional<double> perplexity_word;  // absent for a text without words, or unknown ones
+  std::optional<double> bits_per_byte;    // absent for an empty text, or an unknown one
   std::uint64_t tokens = 0;
   std::uint64_t words = 0;  // of a prefix: counted in its text; a word that is cut off counts
   std::uint64_t bytes = 0;

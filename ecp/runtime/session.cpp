@@ -115,7 +115,10 @@ Session::Session(Session&&) noexcept = default;
 Session& Session::operator=(Session&&) noexcept = default;
 
 void Session::prompt(std::string_view text) {
-  prompt(std::span<const Token>(state_->tokenizer().encode(text)));
+  std::vector<Token> tokens;
+  const Tokenizer& tokenizer = state_->tokenizer();
+  position() > 0 ? tokenizer.encode_more(text, tokens) : tokenizer.encode(text, tokens);
+  prompt(tokens);
 }
 
 void Session::prompt(std::span<const Token> tokens) {

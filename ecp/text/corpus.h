@@ -41,6 +41,7 @@ struct CorpusPiece {
   std::string text;
   std::uint64_t words = 0;  // that begin in this piece
   bool ends_document = false;
+  bool continues = false;  // its document began in a piece before it; set by `PieceReader`
 };
 
 /// Reads files one after another. Memory: a piece, a block and a decoder's window, and for JSONL a few times

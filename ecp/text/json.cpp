@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ecp/base/error.h"
+#include "ecp/text/utf8.h"
 
 namespace ecp::text {
 namespace {
@@ -34,7 +35,7 @@ nlohmann::json parse_object(std::string_view text, std::string_view name, LongLi
     if (event == Json::parse_event_t::object_end) keys.pop_back();
     if (event == Json::parse_event_t::key) {
       const auto& key = parsed.get_ref<const std::string&>();
-      require(keys.back().insert(key).second, "'{}': the key \"{}\" occurs twice", name, key);
+      require(keys.back().insert(key).second, "'{}': the key {} occurs twice", name, in_quotes(key));
       if (keys.size() == 1) listed = key == list.key && !list.key.empty();
     }
     if (!listed || event == Json::parse_event_t::key || depth < 2) return true;
@@ -54,6 +55,13 @@ nlohmann::json parse_object(std::string_view text, std::string_view name, LongLi
   }
 }
 
+std::string in_quotes(std::string_view text) {
+  constexpr std::size_t most = 64;
+  std::string shown(text.substr(0, utf8_floor(text, most)));
+  if (shown.size() < text.size()) shown += "...";
+  return nlohmann::json(shown).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
 std::string string_member(const nlohmann::json& object, const char* key, std::string_view name) {
   const nlohmann::json& value = member(object, key, name);
   require(value.is_string(), "'{}': expected a string \"{}\"", name, key);
@@ -71,6 +79,12 @@ std::uint64_t count_member(const nlohmann::json& object, const char* key, std::s
   const auto count = value.get<std::uint64_t>();
   require(count <= most, "'{}': expected \"{}\" of at most {}, got {}", name, key, most, count);
   return count;
+}
+
+bool flag_member(const nlohmann::json& object, const char* key, std::string_view name) {
+  const nlohmann::json& value = member(object, key, name);
+  require(value.is_boolean(), "'{}': expected true or false as \"{}\"", name, key);
+  return value.get<bool>();
 }
 
 const nlohmann::json& object_member(const nlohmann::json& object, const char* key, std::string_view name) {

@@ -23,11 +23,15 @@ struct LongList {
 /// else.
 nlohmann::json parse_object(std::string_view text, std::string_view name, LongList& list);
 
+/// Text for a message: in quotes, on one line, cut off where it is long.
+std::string in_quotes(std::string_view text);
+
 /// Members of an object, each required; fail naming file and key on a wrong type, a number out of range, or
 /// control characters in a string (messages are one line).
 std::string string_member(const nlohmann::json& object, const char* key, std::string_view name);
 std::uint64_t count_member(const nlohmann::json& object, const char* key, std::string_view name,
                            std::uint64_t most = UINT64_MAX);
+bool flag_member(const nlohmann::json& object, const char* key, std::string_view name);
 const nlohmann::json& object_member(const nlohmann::json& object, const char* key, std::string_view name);
 const nlohmann::json& array_member(const nlohmann::json& object, const char* key, std::string_view name);
 /// Fails unless "format" and "version" are these.

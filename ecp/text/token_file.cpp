@@ -128,7 +128,8 @@ void remove_tokenizer(const Path& folder) {
   if (!std::filesystem::exists(folder)) return;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
     const Path file = entry.path().filename();
-    require(file == "tokenizer.json" || file == "tokenizer.model",
+    const auto known = tokenizer_files();
+    require(std::find(known.begin(), known.end(), file.string()) != known.end(),
             "cannot replace '{}': it holds '{}', which is no part of a tokenizer", folder.string(),
             file.string());
   }

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "ecp/base/interrupt.h"
+#include "ecp/text/pieces.h"
 #include "ecp/text/utf8.h"
 
 namespace ecp {
@@ -71,15 +72,21 @@ TokenStatistics statistics_of(const TokenFile& file, const ProgressFunction& pro
 TokenStatistics statistics_of(CorpusReader& corpus, const Tokenizer* tokenizer,
                               const ProgressFunction& progress) {
   TokenStatistics statistics;
+  std::shared_ptr<const Tokenizer> for_wikitext;
+  if (tokenizer != nullptr && corpus.format() == CorpusFormat::wikitext)
+    for_wikitext = tokenizer->for_wikitext();
+  if (for_wikitext) tokenizer = for_wikitext.get();
+  std::optional<PieceReader> pieces;
+  if (tokenizer != nullptr) pieces.emplace(corpus, *tokenizer);
   if (tokenizer != nullptr) statistics.occurrences.resize(static_cast<std::size_t>(tokenizer->vocab_size()));
   std::vector<Token> ids;
   std::uint64_t length = 0;
-  for (CorpusPiece piece; corpus.next(piece);) {
+  for (CorpusPiece piece; pieces ? pieces->next(piece) : corpus.next(piece);) {
     statistics.words += piece.words;
     statistics.bytes += piece.text.size();
     if (tokenizer != nullptr) {
       ids.clear();
-      tokenizer->encode(piece.text, ids);
+      piece.continues ? tokenizer->encode_more(piece.text, ids) : tokenizer->encode(piece.text, ids);
       for (const Token id : ids) ++statistics.occurrences[id];
       statistics.tokens += ids.size();
     }
@@ -93,8 +100,9 @@ TokenStatistics statistics_of(CorpusReader& corpus, const Tokenizer* tokenizer,
   return statistics;
 }
 
-TextCounts count_text(const TokenFile& file, std::uint64_t size) {
+std::optional<TextCounts> count_text(const TokenFile& file, std::uint64_t size) {
   const auto tokenizer = file.tokenizer();
+  if (!tokenizer->lossless()) return std::nullopt;
   const std::vector<std::uint64_t>& documents = file.info().documents;
   WordCounter counter(file.info().corpus_format == "wikitext");
   TextCounts counts;

@@ -38,11 +38,12 @@ TokenStatistics statistics_of(const TokenFile& file, const ProgressFunction& pro
 TokenStatistics statistics_of(CorpusReader& corpus, const Tokenizer* tokenizer,
                               const ProgressFunction& progress = {});
 
-/// Words and bytes of the text that the first `size` tokens stand for. A word that is cut off counts.
+/// Words and bytes of the text that the first `size` tokens stand for; nothing where the tokenizer isn't
+/// lossless, so that tokens don't tell. A word that is cut off counts.
 struct TextCounts {
   std::uint64_t words = 0, bytes = 0;
   bool operator==(const TextCounts&) const = default;
 };
-TextCounts count_text(const TokenFile& file, std::uint64_t size);
+std::optional<TextCounts> count_text(const TokenFile& file, std::uint64_t size);
 
 }  // namespace ecp

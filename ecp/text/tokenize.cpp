@@ -12,6 +12,7 @@
 #include "ecp/base/interrupt.h"
 #include "ecp/base/system.h"
 #include "ecp/text/deduplication.h"
+#include "ecp/text/pieces.h"
 
 namespace ecp {
 namespace {
@@ -27,7 +28,7 @@ struct Batch {
   void encode(const Tokenizer& tokenizer) {
     for (const CorpusPiece& piece : pieces) {
       const std::size_t before = tokens.size();
-      tokenizer.encode(piece.text, tokens);
+      piece.continues ? tokenizer.encode_more(piece.text, tokens) : tokenizer.encode(piece.text, tokens);
       counts.push_back(tokens.size() - before);
     }
   }
@@ -108,7 +109,7 @@ constexpr std::size_t batch_bytes = std::size_t{1} << 17;
 constexpr std::size_t most_pieces = 4096;
 
 /// The next batch, or one without pieces after the last.
-std::unique_ptr<Batch> read_batch(CorpusReader& reader) {
+std::unique_ptr<Batch> read_batch(PieceReader& reader) {
   auto batch = std::make_unique<Batch>();
   std::size_t bytes = 0;
   while (bytes < batch_bytes && batch->pieces.size() < most_pieces) {
@@ -185,9 +186,10 @@ void check_output(const Path& output, bool overwrite) {
 }
 
 TokenFileInfo tokenize_corpus(const std::vector<Path>& inputs, const Path& output,
-                              const std::shared_ptr<const Tokenizer>& tokenizer,
-                              const TokenizeOptions& options) {
+                              const std::shared_ptr<const Tokenizer>& given, const TokenizeOptions& options) {
   CorpusReader reader(inputs, options.format);
+  const auto for_wikitext = reader.format() == CorpusFormat::wikitext ? given->for_wikitext() : nullptr;
+  const auto& tokenizer = for_wikitext ? for_wikitext : given;
   if (tokenizer->kind() == "bytes") reader.allow_any_bytes();
   check_output(output, options.overwrite);
   check_inputs_are_kept(reader.files(), output);
@@ -197,10 +199,11 @@ TokenFileInfo tokenize_corpus(const std::vector<Path>& inputs, const Path& outpu
   const std::int64_t threads = options.threads > 0 ? options.threads : available_cpus();
   BatchWriter batches(writer, options.deduplicate);
   Encoders encoders(*tokenizer, static_cast<std::size_t>(std::min<std::int64_t>(threads, 256)));
+  PieceReader pieces(reader, *tokenizer);
   for (bool more = true; more || !encoders.empty();) {
     check_interrupt();
     if (more && !encoders.full()) {
-      auto batch = read_batch(reader);
+      auto batch = read_batch(pieces);
       more = !batch->pieces.empty();
       if (more) encoders.submit(std::move(batch));
       continue;

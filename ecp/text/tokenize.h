@@ -26,7 +26,8 @@ struct TokenizeOptions {
 
 /// Fails if `output` exists, unless `overwrite`; makes its folder.
 void check_output(const Path& output, bool overwrite);
-/// The result doesn't depend on the number of threads. Nothing appears under `output` unless all went well.
+/// A tokenizer that has a choice is taken for the inputs' format (`for_wikitext`). The result doesn't depend
+/// on the number of threads. Nothing appears under `output` unless all went well.
 /// Stops with `Interrupted` where a stop was requested (base/interrupt.h), leaving nothing.
 TokenFileInfo tokenize_corpus(const std::vector<Path>& inputs, const Path& output,
                               const std::shared_ptr<const Tokenizer>& tokenizer,
