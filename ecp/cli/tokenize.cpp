@@ -170,6 +170,7 @@ void add_tokenize(CLI::App& app) {
       "Examples:\n"
       "  ecp tokenize novels/ --output data/train.npy --train-tokenizer bpe --vocab-size 4096\n"
       "  ecp tokenize emma.txt --output data/test.npy --tokenizer data/train.tokenizer\n"
+      "  ecp tokenize wiki.train.tokens --output data/wiki.npy --tokenizer vocab.txt\n"
       "  zstdcat dump.jsonl.zst | ecp tokenize - --format jsonl --output data/web.npy --tokenizer "
       "data/train.tokenizer\n"
       "  ecp tokenize enwik8 --format bytes --output data/enwik8.npy --tokenizer bytes");

@@ -151,8 +151,9 @@ class BpeTokenizer final : public Tokenizer {
       normalized_.add(normal);
     }
     lossless_ = lossless_ && !token.left_strip && !token.right_strip;
-    // A token with a line end could reach over one.
-    if (token.content.find('\n') != std::string::npos || token.right_strip) cuts_at_line_ends_ = false;
+    // Such a token could reach over a line end.
+    if (token.content.find('\n') != std::string::npos || token.left_strip || token.right_strip)
+      cuts_at_line_ends_ = false;
     static constexpr std::array<std::string_view, 4> ends = {"<|endoftext|>", "<|end_of_text|>", "</s>",
                                                              "<eos>"};
     const auto rank =

@@ -80,6 +80,31 @@ class Tokenize(CommandTest):
         self.assertEqual(sidecar["sources"][0]["bytes"], 8)
         self.assertEqual(sorted(p.name for p in (self.folder / "data").iterdir()), ["a.json", "a.npy", "a.tokenizer"])
 
+    def test_other_models_tokenizers(self):
+        given = pathlib.Path(os.environ["ECP_SOURCE_DIR"]) / "tests/text/tokenizers"
+        self.write("a.tokens", " \n = the town = \n \n <unk> rivers \n")
+        result = self.ecp_json("tokenize", "a.tokens", "--output", "w.npy", "--tokenizer", given / "vocab.txt")
+        self.assertEqual((result["tokenizer"], result["tokens"], result["words"]), ("wordpiece", 11, 10))
+        self.assertEqual(self.tokens("w.npy").tolist().count(3), 4)  # [SEP] for each line end
+        folder = sorted(p.name for p in (self.folder / "w.tokenizer").iterdir())
+        self.assertEqual(folder, ["tokenizer.json", "vocab.txt"])
+        again = self.ecp_json("tokenize", "a.tokens", "--output", "again.npy", "--tokenizer", "w.tokenizer")
+        self.assertEqual(again["hash"], result["hash"])
+        for name in ("gpt2", "llama2", "llama3"):
+            bpe = self.ecp_json("tokenize", "a.tokens", "--output", "b.npy", "--force", "--tokenizer",
+                                given / f"{name}.json")
+            self.assertEqual(bpe["tokenizer"], "bpe")
+            again = self.ecp_json("tokenize", "a.tokens", "--output", "c.npy", "--force", "--tokenizer", "b.tokenizer")
+            self.assertEqual(again["hash"], bpe["hash"])
+        model = json.loads((given / "gpt2.json").read_text(encoding="utf-8"))
+        model["normalizer"] = {"type": "NFKC"}
+        self.write("tokenizer.json", json.dumps(model))
+        self.assert_fails(1, 'the normalizer "NFKC" is not supported', "tokenize", "a.tokens", "--output", "d.npy",
+                          "--tokenizer", "tokenizer.json")
+        self.write("vocab.txt", "[PAD]\nthe\n")
+        self.assert_fails(1, "expected a vocabulary with the token [UNK]", "tokenize", "a.tokens", "--output", "d.npy",
+                          "--tokenizer", "vocab.txt")
+
     def test_train_then_use_for_a_second_file(self):
         for kind in ("bpe", "unigram"):
             self.write("books/a.txt", some_text(400))
