@@ -13,7 +13,8 @@ ECP = str(BINARIES / "ecp")
 
 
 def setUpModule():
-    """The test of the runtime's checkpoints writes them: bytes, paper, words (with an end of text), tokens."""
+    """The test of the runtime's checkpoints writes them: bytes, paper, words (with an end of text), tokens, and
+    others with the tokenizers of tests/text/tokenizers."""
     global folder, checkpoints
     folder = tempfile.TemporaryDirectory(prefix="ecp-generate-")
     checkpoints = pathlib.Path(folder.name)
@@ -43,6 +44,14 @@ class Text(unittest.TestCase):
         self.assertTrue(done.stdout.startswith(b"the cat"))
         self.assertGreater(len(done.stdout), len(b"the cat\n"))
         self.assertRegex(done.stderr.decode(), r"^ecp: \d+ tokens after \d+ of prompt .* tokens/s; cache .*\n$")
+
+    def test_other_models_tokenizers(self):
+        for checkpoint in ("wordpiece", "wikitext", "gpt2", "llama2"):
+            text = self.text(checkpoint, "--prompt", "the town", "--max-tokens", "30")
+            self.assertTrue(text.startswith("the town"), text)
+            self.assertGreater(len(text), len("the town\n"))
+        # Without a prompt: after the end of a text, or of a line.
+        self.assertGreater(len(self.text("wikitext", "--max-tokens", "30")), 30)
 
     def test_the_seed_decides(self):
         one = self.text("bytes", "--prompt", "a", "--seed", "3")

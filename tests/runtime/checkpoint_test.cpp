@@ -67,11 +67,17 @@ TEST_F(CheckpointFiles, LoadAndGenerate) {
     return ++texts <= 20;
   });
   const Path words = write("words", preset("modern"), pieces);
+  const Path given = Path(ECP_SOURCE_DIR) / "tests/text/tokenizers";
+  const Path wordpiece = write("wordpiece", preset("modern"), load_tokenizer(given / "vocab.txt"));
+  const Path wikitext =
+      write("wikitext", preset("modern"), load_tokenizer(given / "vocab.txt")->for_wikitext());
+  const Path gpt2 = write("gpt2", preset("modern"), load_tokenizer(given / "gpt2.json"));
+  const Path llama2 = write("llama2", preset("modern"), load_tokenizer(given / "llama2.json"));
   ModelConfig plain = preset("modern");
   plain.vocab = 50;
   const Path tokens = write("tokens", plain, nullptr);
 
-  for (const Path& path : {bytes, paper, words}) {
+  for (const Path& path : {bytes, paper, words, wordpiece, wikitext, gpt2, llama2}) {
     const auto model = Model::load(path, 1);
     ASSERT_NE(model->tokenizer(), nullptr);
     Session session = model->session({.temperature = 1, .max_tokens = 60});

@@ -175,6 +175,26 @@ TEST(SessionTest, ThePenaltySeesTheWindowOnly) {
   EXPECT_EQ(all_text(without), "qqqq");
 }
 
+/// Texts begin with a space, as in Llama 2's tokenizer.
+class SpaceBeforeTokenizer : public TestTokenizer {
+ public:
+  void encode(std::string_view text, std::vector<Token>& ids) const override {
+    ids.push_back(' ');
+    encode_more(text, ids);
+  }
+  void encode_more(std::string_view text, std::vector<Token>& ids) const override {
+    TestTokenizer::encode(text, ids);
+  }
+};
+
+TEST(SessionTest, ALaterPromptGoesOnWithTheText) {
+  Session session = cycle_model({}, 258, std::make_shared<SpaceBeforeTokenizer>())->session();
+  session.prompt("ab");
+  EXPECT_EQ(session.position(), 3);
+  session.prompt("cd");
+  EXPECT_EQ(session.position(), 5);
+}
+
 TEST(SessionTest, ATokenizerMayKnowFewerTokensThanTheModelButNotMore) {
   const auto tokenizer = std::make_shared<TestTokenizer>();
   EXPECT_THAT(
