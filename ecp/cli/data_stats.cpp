@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <iterator>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -127,17 +128,16 @@ void print(const Described& described, std::int64_t top) {
 std::vector<Described> describe(const StatsCommand& options) {
   std::vector<Described> all;
   std::vector<Path> texts;
+  const auto is_token_file = [](const std::string& input) { return Path(input).extension() == ".npy"; };
+  std::remove_copy_if(options.inputs.begin(), options.inputs.end(), std::back_inserter(texts), is_token_file);
+  require(options.tokenizer.empty() || !texts.empty(),
+          "data stats: --tokenizer is for texts; token files have theirs beside them");
   for (const std::string& input : options.inputs) {
-    if (Path(input).extension() != ".npy") {
-      texts.emplace_back(input);
-      continue;
-    }
+    if (!is_token_file(input)) continue;
     const TokenFile file(input);
     file.verify(progress_bar());
     all.push_back({input, file.tokenizer(), file.info().duplicates, statistics_of(file, progress_bar())});
   }
-  require(options.tokenizer.empty() || !texts.empty(),
-          "data stats: --tokenizer is for texts; token files have theirs beside them");
   if (texts.empty()) return all;
   Described text;
   if (options.tokenizer == "bytes")
