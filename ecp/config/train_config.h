@@ -49,6 +49,7 @@ struct TrainConfig {
   std::int64_t checkpoint_every = 200;  // steps; 0: only at the end
   std::int64_t keep = 3;                // newest checkpoints kept besides the best
   std::int64_t log_every = 10;          // steps per line of metrics.jsonl
+  bool tensorboard = true;              // event files beside metrics.jsonl
   std::int64_t sample_every = 0;        // steps; 0: only at the end
   std::string sample_prompt;            // empty: the first tokens of the validation data
   std::int64_t sample_tokens = 100;
@@ -84,6 +85,7 @@ struct TrainConfig {
               "steps between checkpoints; 0: only at the end");
     v.integer("keep", keep, {1, 1 << 20}, "newest checkpoints kept besides the best");
     v.integer("log_every", log_every, {1, many}, "steps per line of metrics.jsonl");
+    v.flag("tensorboard", tensorboard, "write TensorBoard event files beside metrics.jsonl");
     v.integer("sample_every", sample_every, {0, many}, "steps between samples of text; 0: only at the end");
     v.text("sample_prompt", sample_prompt, "prompt of the samples; empty: the start of the validation data");
     v.integer("sample_tokens", sample_tokens, {0, 1 << 20}, "tokens per sample; 0: no samples");

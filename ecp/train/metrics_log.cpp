@@ -11,6 +11,7 @@ namespace ecp {
 bool MetricsLog::add(const nlohmann::ordered_json& line) {
   waiting_ += line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   waiting_ += '\n';
+  if (events_) events_->add(line);
   try {
     append_lines(path_, waiting_);
   } catch (const NoSpace&) {
@@ -24,6 +25,7 @@ void MetricsLog::flush() {
   append_lines(path_, waiting_);
   waiting_.clear();
   sync_file(path_);
+  if (events_) events_->flush();
 }
 
 std::optional<std::string> MetricsLog::rewind(std::int64_t step,

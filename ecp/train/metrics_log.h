@@ -1,5 +1,5 @@
 // metrics.jsonl: what a run measured, one JSON object a line with at least `kind` and `step`, steps
-// ascending.
+// ascending; and the same as TensorBoard's event files, where asked for.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "ecp/base/files.h"
+#include "ecp/experiment/event_file.h"
 
 namespace ecp {
 
@@ -18,6 +19,8 @@ class MetricsLog {
  public:
   explicit MetricsLog(Path path) : path_(std::move(path)) {}
 
+  /// From now on each line goes into a new event file beside metrics.jsonl as well. `from`: see EventFile.
+  void write_events(std::optional<std::int64_t> from) { events_.emplace(path_.parent_path(), from); }
   /// Appends one line; text that isn't UTF-8 has its bad bytes replaced. On a full disk it is kept in memory,
   /// with all lines after it, for the next `add` or `flush`; false then.
   bool add(const nlohmann::ordered_json& line);
@@ -34,6 +37,7 @@ class MetricsLog {
  private:
   Path path_;
   std::string waiting_;
+  std::optional<EventFile> events_;
 };
 
 }  // namespace ecp

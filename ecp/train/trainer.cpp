@@ -114,6 +114,8 @@ class Trainer {
   TrainOutcome run() {
     write_file(folder_.config(), to_toml(config_));
     write_run_facts(folder_.facts(), facts_, data_, state_.build);
+    if (config_.train.tensorboard)
+      metrics_.write_events(facts_.resumed_from ? std::optional(*facts_.resumed_from + 1) : std::nullopt);
     if (observer_.started) observer_.started(facts_);
     // What a stop left undone of the last step comes first.
     bool go_on = true;

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 
 try:
-    from tensorboard.backend.event_processing.event_accumulator import TENSORS, EventAccumulator
+    from tensorboard.backend.event_processing.event_accumulator import SCALARS, TENSORS, EventAccumulator
 except ImportError as error:
     print(f"skipped: TensorBoard cannot be imported ({error}); scripts/setup --python installs it")
     sys.exit(77)
@@ -85,6 +86,40 @@ class EventFiles(unittest.TestCase):
         self.assertEqual(self.points("train/loss"), [(10, 2.0), (20, 1.5)])
         self.assertEqual([point.step for point in accumulator.Scalars("train/peak_memory")], [10])
 
+
+
+@unittest.skipUnless((BINARY / "ecp-torch").exists(), "built without LibTorch: nothing to train with")
+class Training(unittest.TestCase):
+    def test_a_run_that_was_killed_and_resumed_has_each_step_once(self):
+        with tempfile.TemporaryDirectory(prefix="ecp-test-") as name:
+            folder = Path(name)
+            (folder / "train.txt").write_text("one two three four five six\n" * 40, encoding="utf-8")
+            (folder / "run.toml").write_text(
+                "[model]\ndim = 16\nheads = 2\nlayers = 1\nsequence = 32\nblock = 8\n[data]\ntrain = \"train.npy\"\n"
+                "validation = \"train.npy\"\n[train]\nsteps = 400\nlog_every = 1\ncheckpoint_every = 50\neval_every = 100\n"
+                "batch = 1\nthreads = 1\nsample_tokens = 4\n", encoding="utf-8")
+
+            def ecp(*arguments):
+                return subprocess.Popen([BINARY / "ecp", *arguments], cwd=folder, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL)
+            self.assertEqual(ecp("tokenize", "train.txt", "--output", "train.npy", "--tokenizer", "bytes").wait(), 0)
+            process = ecp("train", "run.toml", "--output", "run")
+            metrics = folder / "run/metrics.jsonl"
+            while process.poll() is None and (not metrics.exists() or metrics.read_bytes().count(b"\n") < 60):
+                time.sleep(0.001)
+            process.kill()
+            process.wait()
+            self.assertEqual(ecp("train", "--output", "run", "--resume").wait(), 0)
+            accumulator = EventAccumulator(str(folder / "run"), size_guidance={TENSORS: 0, SCALARS: 0})
+            accumulator.Reload()
+            lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+            for kind, tag in (("train", "train/loss"), ("eval", "eval/loss")):
+                expected = [(line["step"], line["loss"]) for line in lines if line["kind"] == kind]
+                points = [(point.step, point.value) for point in accumulator.Scalars(tag)]
+                self.assertEqual([step for step, _ in points], [step for step, _ in expected])
+                for (_, value), (_, loss) in zip(points, expected):
+                    self.assertAlmostEqual(value, loss, places=5)
+            self.assertEqual(len(expected), 4)
 
 if __name__ == "__main__":
     unittest.main()
