@@ -36,6 +36,11 @@ class SentencePieceTokenizer final : public Tokenizer {
               name);
       byte_ids_[byte] = static_cast<Token>(id);
     }
+    // Without a piece of its own a space would be encoded as the bytes of its mark, and decoded as that.
+    const Piece& space = safe.pieces[static_cast<std::size_t>(processor_.PieceToId(std::string(space_mark)))];
+    require(space.text == space_mark &&
+                (space.type == PieceType::normal || space.type == PieceType::user_defined),
+            "'{}': expected a model with a piece for the space", name);
     for (const Piece& piece : safe.pieces) bytes_.push_back(bytes_for(piece));
     for (std::size_t byte = 0; byte < 256; ++byte)
       bytes_[byte_ids_[byte]] = std::string(1, static_cast<char>(byte));

@@ -298,6 +298,11 @@ TEST(TokenizerBadInput, AModelThatWouldLoseCharactersIsRefused) {
   model[model.rfind(byte_fallback) + 2] = 0;
   EXPECT_THAT(error_of([&] { (void)text::sentencepiece_tokenizer(model, "m", false); }),
               HasSubstr("expected a model with byte fallback"));
+  model = read_file(folder / "tokenizer.model");
+  const std::string space = "\x0A\x03" + std::string(text::space_mark);  // a piece's text: the mark alone
+  model[model.find(space) + space.size() - 1] = '\x82';
+  EXPECT_THAT(error_of([&] { (void)text::sentencepiece_tokenizer(model, "m", false); }),
+              HasSubstr("expected a model with a piece for the space"));
 }
 
 TEST(TokenizerBadInput, TrainingSaysWhatIsWrong) {
