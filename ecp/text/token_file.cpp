@@ -93,7 +93,6 @@ TokenFileInfo read_sidecar(const Path& path, std::uint64_t data_bytes) {
                             text::string_member(source, "hash", name)});
   }
   check_documents(info, name);
-  check_counts(info, name);
   return info;
 }
 
@@ -162,6 +161,7 @@ TokenFile::TokenFile(const Path& path) : path_(path) {
           "token file '{}': expected the {} tokens that its sidecar names, got {}", name, info_.tokens,
           header.shape[0]);
   require(info_.tokens > 0, "token file '{}': no tokens", name);
+  check_counts(info_, sidecar.string());
   data_ = file_.bytes().data() + header.data_offset;
 }
 

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <cmath>
 #include <map>
 
@@ -19,7 +21,7 @@ using ::testing::HasSubstr;
 
 std::shared_ptr<const TokenFile> write_tokens(const Path& path, const std::vector<Token>& tokens) {
   TokenFileWriter writer(path, byte_tokenizer());
-  writer.add_document(tokens, 3, tokens.size());
+  writer.add_document(tokens, std::min<std::size_t>(3, tokens.size()), tokens.size());
   writer.commit();
   return std::make_shared<const TokenFile>(path);
 }

@@ -320,7 +320,8 @@ TEST_F(TokenFileBadInput, SidecarsThatDisagree) {
   EXPECT_THAT(json_error("[0,7,7]", "[1,7,7]"), HasSubstr("documents[0]"));
   EXPECT_THAT(json_error("[0,7,7]", "[]"), HasSubstr("no documents"));
   EXPECT_THAT(json_error("[0,7,7]", "[0,\"7\"]"), HasSubstr("not a whole number"));
-  EXPECT_THAT(json_error("[0,7,7]", std::string(100000, '[')), HasSubstr("nested deeper"));
+  EXPECT_THAT(json_error("[0,7,7]", std::string(100000, '[')),
+              HasSubstr("documents[0] is not a whole number"));
   EXPECT_THAT(json_error("ecp-tokens", "a\\nb"), HasSubstr("control characters"));
   EXPECT_THAT(json_error("ecp-tokens", "other"), HasSubstr("expected the format \"ecp-tokens\""));
   write_file(folder_ / "data.json", "");
