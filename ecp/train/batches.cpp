@@ -22,7 +22,7 @@ void require_same_tokenizer(const TokenFile& file, const TokenFile& first) {
 
 }  // namespace
 
-TrainingData::TrainingData(const Config& config)
+TrainingData::TrainingData(const Config& config, const ProgressFunction& progress)
     : window_(config.model.sequence), cross_documents_(config.data.cross_documents) {
   for (const std::string& path : config.data.train) {
     files_.push_back(std::make_shared<const TokenFile>(path));
@@ -34,6 +34,8 @@ TrainingData::TrainingData(const Config& config)
     require(validation_->size() > 0, "data.validation '{}': expected at least one token, got an empty file",
             config.data.validation);
   }
+  for (const auto& file : files_) file->verify(progress);
+  if (validation_) validation_->verify(progress);
   tokenizer_ = files_.front()->tokenizer();
   require(config.model.vocab == 0 || config.model.vocab == vocab_size(),
           "model.vocab: expected the {} tokens of the tokenizer of '{}' (or 0), got {}", vocab_size(),

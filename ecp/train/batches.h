@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "ecp/base/progress.h"
 #include "ecp/config/train_config.h"
 #include "ecp/text/token_file.h"
 #include "ecp/text/windows.h"
@@ -26,9 +27,10 @@ struct Batch {
 
 class TrainingData {
  public:
-  /// Opens the files that `config` names. Fails, naming the file, if one can't be used, is shorter than a
-  /// window, or has another tokenizer than the first, or if `model.vocab` is given and isn't the tokenizer's.
-  explicit TrainingData(const Config& config);
+  /// Opens the files that `config` names and compares all of their content with its hashes. Fails, naming the
+  /// file, if one can't be used or has changed, is shorter than a window, or has another tokenizer than the
+  /// first, or if `model.vocab` is given and isn't the tokenizer's.
+  explicit TrainingData(const Config& config, const ProgressFunction& progress = {});
 
   Batch next(std::int64_t size);
 

@@ -72,7 +72,7 @@ class Trainer {
         metrics_(folder_.metrics()),
         keeper_(folder_, {observer.warned, observer.waiting, observer.stop}),
         threads_(set_threads(config.train)),
-        data_(config),
+        data_(config, observer.evaluating),
         config_(with_vocab(config, data_)),
         facts_(run_facts(config_, data_, threads_)),
         model_(config_.model),

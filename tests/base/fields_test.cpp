@@ -104,7 +104,8 @@ TEST_F(Fields, RangesAreInclusiveAndRefuseWhatIsNotFinite) {
 TEST_F(Fields, UnknownNamesAndChoicesAreGuessed) {
   EXPECT_EQ(error_of([&] { field("cuont"); }),
             "f.toml:1: unknown key 'example.cuont' (did you mean 'count'?)");
-  EXPECT_EQ(error_of([&] { field("zzzzzz"); }), "f.toml:1: unknown key 'example.zzzzzz'");
+  EXPECT_EQ(error_of([&] { field("zzzzzz"); }),
+            "f.toml:1: unknown key 'example.zzzzzz' (keys: on, count, rate, mode, name, files, weights)");
   EXPECT_EQ(set("mode", std::string("fsat")),
             "f.toml:7: example.mode: expected slow or fast, got 'fsat' (did you mean 'fast'?)");
 }

@@ -239,7 +239,7 @@ class TokenizeBadInput(CommandTest):
         self.assert_fails(1, "expected a name that ends in .npy", "tokenize", "a.txt", "--output", "out.bin", "--tokenizer",
                           "bytes")
         self.assert_fails(1, "no such file or folder", "tokenize", "a.txt", "--output", "out.npy", "--tokenizer", "none")
-        self.assert_fails(1, "not a SentencePiece model", "tokenize", "a.txt", "--output", "out.npy", "--tokenizer", "a.txt")
+        self.assert_fails(1, "expected a vocabulary with the token [UNK]", "tokenize", "a.txt", "--output", "out.npy", "--tokenizer", "a.txt")
 
     def test_vocabulary_too_large_for_the_text(self):
         self.write("a.txt", some_text(20))

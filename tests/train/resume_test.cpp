@@ -236,7 +236,8 @@ TEST(Resume, RefusesDamageAndChangedData) {
   const Path optimizer = training.checkpoint("step-00000005/optimizer.safetensors");
   const std::string content = read_file(optimizer);
   write_file(optimizer, content.substr(0, content.size() / 2));
-  EXPECT_THAT(error_of([&] { resume(training.run()); }), HasSubstr("optimizer.safetensors: expected"));
+  EXPECT_THAT(error_of([&] { resume(training.run()); }),
+              HasSubstr("optimizer.safetensors has another size: expected"));
   EXPECT_THAT(error_of([&] { resume(training.run()); }),
               HasSubstr("; it is the only checkpoint of this run"));
   std::string flipped = content;
