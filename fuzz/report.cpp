@@ -22,6 +22,6 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const bool chosen = data[0] % files.size() == i;
     folder.write(files[i].first, chosen ? fuzz::text_of(data, size).substr(1) : files[i].second);
   }
-  fuzz::accepted([&] { (void)render_report(folder.path()); });
+  fuzz::accepted([&] { (void)render_report({read_run(folder.path())}); });
   return 0;
 }
