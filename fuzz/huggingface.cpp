@@ -1,5 +1,8 @@
 // A Hugging Face tokenizer.json as a stranger may send it, then texts through it.
 #include "ecp/text/tokenizer.h"
+
+#include <algorithm>
+
 #include "ecp/text/utf8.h"
 #include "fuzz/fuzz.h"
 
@@ -15,6 +18,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
       std::vector<Token> ids;
       if (!fuzz::accepted([&] { ids = tokenizer->encode(text); })) continue;
       const std::string decoded = tokenizer->decode(ids);
+      // A text that spells the end-of-text token becomes it, and it stands for nothing.
+      const auto end = tokenizer->end_of_text();
+      if (end && std::find(ids.begin(), ids.end(), *end) != ids.end()) continue;
       fuzz::expect(!tokenizer->lossless() || decoded == text, "decode(encode(x)) == x");
     }
   });
