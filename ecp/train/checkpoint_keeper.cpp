@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ecp/base/error.h"
+#include "ecp/base/interrupt.h"
 #include "ecp/train/checkpointing.h"
 
 namespace ecp {
@@ -49,6 +50,8 @@ std::optional<TrainingState> CheckpointKeeper::load_newest(LanguageModel& model,
         }
       }
       return state;
+    } catch (const Interrupted&) {
+      throw;
     } catch (const Error& error) {
       faults.emplace_back(error.what());
     }

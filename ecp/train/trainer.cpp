@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ecp/base/error.h"
+#include "ecp/base/interrupt.h"
 #include "ecp/base/system.h"
 #include "ecp/config/config_file.h"
 #include "ecp/model/language_model.h"
@@ -308,6 +309,8 @@ class Trainer {
         if (asked_to_stop()) throw Stopped();
       });
     } catch (const Stopped&) {
+      return false;
+    } catch (const Interrupted&) {  // where it counts words
       return false;
     }
     nlohmann::ordered_json line = {{"kind", "eval"}, {"step", state_.step}, {"seconds", state_.seconds}};

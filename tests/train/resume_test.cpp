@@ -2,10 +2,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <csignal>
 #include <filesystem>
 #include <memory>
 #include <stdexcept>
 
+#include "ecp/base/interrupt.h"
 #include "ecp/train/run_comparison.h"
 #include "ecp/train/run_folder.h"
 #include "ecp/train/trainer.h"
@@ -180,6 +182,29 @@ TEST(Resume, DoesFirstWhatAStopLeftUndone) {
         EXPECT_EQ(part.difference, "") << part.what << " " << evaluation << " " << step;
     }
   }
+}
+
+TEST(Resume, AStopWhileAnEvaluationCountsWordsSavesAsWell) {
+  Everything training;
+  training.config.eval.tokens = 100;  // a part, whose words have to be counted
+  train(training.config, training.run("whole"));
+  {
+    const StopRequests requests;
+    int asked = 0;
+    TrainObserver observer;
+    observer.evaluating = [](const Progress& progress) {
+      if (progress.done == progress.total) std::raise(SIGTERM);
+    };
+    observer.stop = [&] { return stop_requested() != 0 && ++asked > 1; };  // the first time is within scoring
+    const TrainOutcome outcome = train(training.config, training.run("parts"), observer);
+    EXPECT_FALSE(outcome.finished);
+    EXPECT_TRUE(outcome.saved);
+    EXPECT_EQ(outcome.step, 4);
+    EXPECT_THAT(metrics(training.run("parts"), "eval"), IsEmpty());
+  }
+  EXPECT_TRUE(resume(training.run("parts")).finished);
+  for (const Compared& part : compare_runs(training.run("whole"), training.run("parts")))
+    EXPECT_EQ(part.difference, "") << part.what;
 }
 
 TEST(Resume, TakesTheNewestWholeCheckpoint) {
