@@ -8,6 +8,7 @@
 #include "ecp/base/error.h"
 #include "ecp/base/hash.h"
 #include "ecp/text/bpe_file.h"
+#include "ecp/text/per_thread.h"
 #include "ecp/text/sentencepiece.h"
 #include "ecp/text/unicode.h"
 #include "ecp/text/utf8.h"

@@ -9,6 +9,7 @@
 #include "ecp/base/error.h"
 #include "ecp/base/hash.h"
 #include "ecp/text/json.h"
+#include "ecp/text/per_thread.h"
 #include "ecp/text/segment_cache.h"
 #include "ecp/text/sentencepiece_bpe.h"
 #include "ecp/text/utf8.h"
@@ -60,22 +61,21 @@ class SentencePieceTokenizer final : public Tokenizer {
   void encode(std::string_view text, std::vector<Token>& ids) const override {
     const std::size_t valid = utf8_prefix(text).length;
     require(valid == text.size(), "text: not UTF-8 at byte {}", valid);
-    std::unique_ptr<SegmentCache> cache = borrow_cache();
+    auto lent = caches_.lend();
+    SegmentCache& cache = *lent;
     while (!text.empty()) {
       const std::string_view segment = text.substr(0, next_segment(text));
       text.remove_prefix(segment.size());
       if (segment == "\n") {
         ids.push_back(newline_);
-      } else if (const std::span<const Token> known = cache->find(segment); !known.empty()) {
+      } else if (const std::span<const Token> known = cache.find(segment); !known.empty()) {
         ids.insert(ids.end(), known.begin(), known.end());
       } else {
         const std::size_t before = ids.size();
         encode_segment(segment, ids);
-        cache->insert(segment, std::span(ids).subspan(before));
+        cache.insert(segment, std::span(ids).subspan(before));
       }
     }
-    const std::lock_guard lock(mutex_);
-    caches_.push_back(std::move(cache));
   }
 
   std::string_view bytes_of(Token token) const override {
@@ -139,14 +139,6 @@ class SentencePieceTokenizer final : public Tokenizer {
     for (const int id : found) ids.push_back(static_cast<Token>(id));
   }
 
-  std::unique_ptr<SegmentCache> borrow_cache() const {
-    const std::lock_guard lock(mutex_);
-    if (caches_.empty()) return std::make_unique<SegmentCache>();
-    std::unique_ptr<SegmentCache> cache = std::move(caches_.back());
-    caches_.pop_back();
-    return cache;
-  }
-
   std::string model_, hash_;
   bool verified_;
   sentencepiece::SentencePieceProcessor processor_;
@@ -155,8 +147,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<std::string> bytes_;
   Token newline_ = 0;
   std::optional<Token> end_of_text_;
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<SegmentCache>> caches_;  // one per thread that encodes at a time
+  mutable PerThread<SegmentCache> caches_;
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "ecp/base/hash.h"
 #include "ecp/text/bert_characters.h"
 #include "ecp/text/json.h"
+#include "ecp/text/per_thread.h"
 #include "ecp/text/unicode.h"
 #include "ecp/text/utf8.h"
 #include "ecp/text/word_cache.h"

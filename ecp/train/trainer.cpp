@@ -120,7 +120,7 @@ class Trainer {
     if (observer_.started) observer_.started(facts_);
     // What a stop left undone of the last step comes first.
     bool go_on = true;
-    if (is_pending()) go_on = finish_step(is_pending());
+    if (is_pending()) go_on = finish_step(true);
     while (go_on && !finished()) {
       const StepReport report = step();
       if (observer_.stepped) observer_.stepped(report);
