@@ -44,6 +44,8 @@ std::shared_ptr<const Tokenizer> choose_tokenizer(const TokenizeCommand& options
       fmt::print(stderr, "ecp: warning: tokenizer '{}' has no recorded hash and could not be verified\n",
                  options.tokenizer);
     }
+    if (const std::string differences = tokenizer->differences(); !differences.empty())
+      fmt::print(stderr, "ecp: warning: tokenizer '{}': {}\n", options.tokenizer, differences);
     return tokenizer;
   }
   SentencePieceTraining training;

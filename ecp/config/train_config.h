@@ -22,7 +22,7 @@ struct DataConfig {
     v.texts("train", train, "token files (.npy with their sidecars)");
     v.numbers("weights", weights, {0, 1e12}, "share of each training file; empty: by number of tokens");
     v.text("validation", validation, "token file for evaluation while training");
-    v.flag("cross_documents", cross_documents, "windows may span documents");
+    v.flag("cross_documents", cross_documents, "false: what a token sees stays inside its document");
   }
 };
 

@@ -22,9 +22,7 @@ namespace {
 class Text {
  public:
   Text(const TokenFile& data, std::uint64_t size, bool start)
-      : data_(data),
-        size_(size),
-        before_(start && data.info().separated && data.info().end_of_text ? 1 : 0) {}
+      : data_(data), size_(size), before_(start && data.info().separated ? 1 : 0) {}
 
   [[nodiscard]] std::uint64_t length() const { return size_ + before_; }
   [[nodiscard]] bool first_is_scored() const { return before_ == 1; }
@@ -38,6 +36,15 @@ class Text {
     data_.read(begin - before_, out);
   }
 
+  /// `document_start` of the rows of a window.
+  void document_starts(std::uint64_t begin, std::span<std::int32_t> out) const {
+    data_.document_starts(static_cast<std::int64_t>(begin) - static_cast<std::int64_t>(before_), out);
+  }
+
+  /// What is known of a token before which nothing stands.
+  [[nodiscard]] double uniform() const { return std::log(static_cast<double>(data_.info().vocab_size)); }
+  [[nodiscard]] bool separated() const { return data_.info().separated; }
+
  private:
   const TokenFile& data_;
   std::uint64_t size_, before_;
@@ -48,14 +55,19 @@ struct Total {
   std::uint64_t tokens = 0;
 };
 
-Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows, std::int64_t batch,
-            const ProgressFunction& progress) {
+/// Row r's target begins a document before which no end-of-text token stands.
+bool is_first(const std::vector<std::int32_t>& starts, std::int64_t r) {
+  return starts[static_cast<std::size_t>(r) + 1] == r + 1;
+}
+
+Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows,
+            const EvaluationOptions& options, const ProgressFunction& progress) {
   Total total;
   const std::uint64_t all = windows.scored();
   for (std::uint64_t index = 0; index < windows.count();) {
     // Windows of one batch are equally long: only the last may be short, and then goes alone.
     std::vector<ScoreWindow> group{windows.at(index++)};
-    while (index < windows.count() && static_cast<std::int64_t>(group.size()) < batch &&
+    while (index < windows.count() && static_cast<std::int64_t>(group.size()) < options.batch &&
            windows.at(index).rows == group.front().rows) {
       group.push_back(windows.at(index++));
     }
@@ -64,14 +76,27 @@ Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows,
     auto* tokens = tokens_BN1.mutable_data_ptr<std::int64_t>();
     const auto width = static_cast<std::size_t>(rows + 1);
     for (std::size_t i = 0; i < group.size(); ++i) text.read(group[i].begin, {tokens + i * width, width});
+    // One more than rows: the last one tells of the last target.
+    std::vector<std::vector<std::int32_t>> starts;
+    std::optional<at::Tensor> document_start_BN;
+    if (!options.cross_documents) {
+      document_start_BN = at::empty({tokens_BN1.size(0), rows}, at::kInt);
+      auto* rows_starts = document_start_BN->mutable_data_ptr<std::int32_t>();
+      for (std::size_t i = 0; i < group.size(); ++i) {
+        text.document_starts(group[i].begin, starts.emplace_back(width));
+        std::copy_n(starts.back().begin(), rows, rows_starts + static_cast<std::int64_t>(i) * rows);
+      }
+    }
 
-    const at::Tensor losses_BN = scorer(tokens_BN1).to(at::kDouble).contiguous();
+    const at::Tensor losses_BN = scorer(tokens_BN1, document_start_BN).to(at::kDouble).contiguous();
     require(losses_BN.dim() == 2 && losses_BN.size(0) == tokens_BN1.size(0) && losses_BN.size(1) == rows,
             "evaluation: expected losses [{}, {}] from the scorer", tokens_BN1.size(0), rows);
     const double* losses = losses_BN.const_data_ptr<double>();
     for (std::size_t i = 0; i < group.size(); ++i) {
       const double* row = losses + static_cast<std::int64_t>(i) * rows;
-      for (std::int64_t r = group[i].first; r < rows; ++r) total.loss += row[r];
+      const bool unknown = !options.cross_documents && !text.separated();
+      for (std::int64_t r = group[i].first; r < rows; ++r)
+        total.loss += unknown && is_first(starts[i], r) ? text.uniform() : row[r];
       total.tokens += static_cast<std::uint64_t>(rows - group[i].first);
     }
     if (progress) progress({"evaluating", total.tokens, all, "tokens"});
@@ -95,9 +120,9 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
           "evaluation of '{}': the authors' protocol needs at least 2 tokens, got {}", data.path().string(),
           size);
 
-  Total total = score(scorer, text, windows, options.batch, progress);
+  Total total = score(scorer, text, windows, options, progress);
   if (standard && !text.first_is_scored()) {
-    total.loss += std::log(static_cast<double>(data.info().vocab_size));
+    total.loss += text.uniform();
     ++total.tokens;
   }
   require(std::isfinite(total.loss),
@@ -110,6 +135,7 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
   result.tokens = total.tokens;
   result.window = options.window;
   result.context = context;
+  result.cross_documents = options.cross_documents;
   result.protocol = options.protocol;
   const TextCounts counts = size == data.size() ? TextCounts{data.info().words, data.info().bytes}
                                                 : count_text(data, size).value_or(TextCounts());
@@ -132,7 +158,9 @@ Evaluation evaluate(LanguageModel& model, const TokenFile& data, const Evaluatio
   if (resolved.window == 0) resolved.window = model.config().sequence;
   ForwardContext context;
   context.bfloat16 = options.bfloat16;
-  const Scorer scorer = [&](const at::Tensor& tokens_BN1) {
+  const Scorer scorer = [&](const at::Tensor& tokens_BN1,
+                            const std::optional<at::Tensor>& document_start_BN) {
+    context.document_start = document_start_BN;
     return model.negative_log_likelihood(tokens_BN1, context);
   };
   return evaluate(scorer, data, resolved, progress);
@@ -151,6 +179,7 @@ nlohmann::ordered_json to_json(const Evaluation& evaluation) {
           {"bytes", evaluation.bytes},
           {"window", evaluation.window},
           {"context", evaluation.context},
+          {"cross_documents", evaluation.cross_documents},
           {"protocol", name_of(evaluation.protocol)}};
 }
 

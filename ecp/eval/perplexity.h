@@ -6,9 +6,11 @@
 // otherwise nothing stands before the first token, which then counts as uniform, ln V.
 //   loss = total / tokens        perplexity_token = exp(loss)
 //   perplexity_word = exp(total / words)        bits_per_byte = total / (ln 2 · bytes)
-// Of the first tokens of a file made by a lossy tokenizer nobody can count words and bytes: both are absent.
-// Authors' protocol: rows of overlapping windows count more than once and the first token doesn't, so
-// `tokens` is the number of rows counted and the text's total is taken as loss · (tokens of the text).
+// With documents apart each is a text of its own in this: its first token follows the end-of-text token
+// before it, or counts as uniform. Of the first tokens of a file made by a lossy tokenizer nobody can count
+// words and bytes: both are absent. Authors' protocol: rows of overlapping windows count more than once and
+// the first token doesn't, so `tokens` is the number of rows counted and the text's total is taken as loss ·
+// (tokens of the text).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -32,7 +34,8 @@ struct EvaluationOptions {
   std::int64_t batch = 8;     // windows at a time
   std::uint64_t tokens = 0;   // evaluate the first so many tokens; 0: all
   Protocol protocol = Protocol::standard;
-  bool bfloat16 = false;  // matrix products and attention in bfloat16
+  bool cross_documents = true;  // false: rows see their own document only, positions begin anew in each
+  bool bfloat16 = false;        // matrix products and attention in bfloat16
 };
 
 struct Evaluation {
@@ -45,6 +48,7 @@ struct Evaluation {
   std::uint64_t bytes = 0;
   std::int64_t window = 0;
   std::int64_t context = 0;
+  bool cross_documents = true;
   Protocol protocol = Protocol::standard;
 };
 
@@ -52,7 +56,9 @@ struct Evaluation {
 nlohmann::ordered_json to_json(const Evaluation& evaluation);
 
 /// Negative log-likelihoods [B, rows] (float32 or float64) of the targets of tokens [B, rows + 1] (int64).
-using Scorer = std::function<at::Tensor(const at::Tensor& tokens_BN1)>;
+/// `document_start_BN` (int32) is absent where rows see other documents.
+using Scorer = std::function<at::Tensor(const at::Tensor& tokens_BN1,
+                                        const std::optional<at::Tensor>& document_start_BN)>;
 
 /// Evaluates over `data`; `options.window` must be given. Fails on empty data and contexts that don't fit.
 Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const EvaluationOptions& options,

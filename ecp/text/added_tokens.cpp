@@ -2,21 +2,11 @@
 
 #include <algorithm>
 
-#include "ecp/text/sentencepiece.h"
+#include "ecp/text/space_mark.h"
 #include "ecp/text/unicode.h"
 
 namespace ecp::text {
 namespace {
-
-std::string with_spaces(std::string_view content) {
-  std::string spaced;
-  while (!content.empty()) {
-    const bool mark = content.starts_with(space_mark);
-    spaced += mark ? ' ' : content.front();
-    content.remove_prefix(mark ? space_mark.size() : 1);
-  }
-  return spaced;
-}
 
 std::size_t strip_left(std::string_view text, std::size_t begin, std::size_t least) {
   while (begin > least) {

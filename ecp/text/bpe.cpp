@@ -9,7 +9,7 @@
 #include "ecp/base/hash.h"
 #include "ecp/text/bpe_file.h"
 #include "ecp/text/per_thread.h"
-#include "ecp/text/sentencepiece.h"
+#include "ecp/text/space_mark.h"
 #include "ecp/text/unicode.h"
 #include "ecp/text/utf8.h"
 #include "ecp/text/word_cache.h"
@@ -30,15 +30,6 @@ std::optional<std::string> spelled_bytes(std::string_view token) {
     i += c.bytes;
   }
   return bytes;
-}
-
-std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
-  std::string result;
-  for (std::size_t found = 0; (found = text.find(from)) != std::string_view::npos;) {
-    result.append(text.substr(0, found)).append(to);
-    text.remove_prefix(found + from.size());
-  }
-  return result.append(text);
 }
 
 /// Where a word ends that begins at `begin` > the last end: before a mark that follows another character.
@@ -138,7 +129,7 @@ class BpeTokenizer final : public Tokenizer {
     ids_.emplace(token, id);
     const Character first = character_at(token, 0);
     if (first.bytes == token.size() && first.code < ascii_ids_.size()) ascii_ids_[first.code] = id;
-    bytes_.push_back(replace_all(token, space_mark, " "));
+    bytes_.push_back(with_spaces(token));
   }
 
   void add_added(const AddedToken& token) {
@@ -167,7 +158,7 @@ class BpeTokenizer final : public Tokenizer {
   }
 
   [[nodiscard]] std::string normalize(std::string_view text, bool prepend) const {
-    std::string result = file_.mark_spaces ? replace_all(text, " ", space_mark) : std::string(text);
+    std::string result = file_.mark_spaces ? with_marks(text) : std::string(text);
     if (prepend && !text.empty()) result.insert(0, space_mark);
     return result;
   }
@@ -214,7 +205,7 @@ class BpeTokenizer final : public Tokenizer {
       text = state.section;
     }
     if (file_.metaspace) {
-      state.section = replace_all(text, " ", space_mark);
+      state.section = with_marks(text);
       const bool wanted = file_.prepend_scheme == BpeFile::Prepend::always ||
                           (file_.prepend_scheme == BpeFile::Prepend::first && is_first);
       if (wanted && may_prepend && !state.section.starts_with(space_mark))

@@ -8,7 +8,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/text/json.h"
-#include "ecp/text/sentencepiece.h"
+#include "ecp/text/space_mark.h"
 #include "ecp/text/unicode.h"
 #include "ecp/text/utf8.h"
 

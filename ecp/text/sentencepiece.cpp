@@ -1,5 +1,6 @@
 #include "ecp/text/sentencepiece.h"
 
+#include <fmt/format.h>
 #include <sentencepiece_processor.h>
 
 #include <array>
@@ -12,6 +13,7 @@
 #include "ecp/text/per_thread.h"
 #include "ecp/text/segment_cache.h"
 #include "ecp/text/sentencepiece_bpe.h"
+#include "ecp/text/space_mark.h"
 #include "ecp/text/utf8.h"
 
 namespace sentencepiece::logging {
@@ -29,6 +31,9 @@ class SentencePieceTokenizer final : public Tokenizer {
     const SafeModel safe = check_model(model_, name);
     const auto status = processor_.LoadFromSerializedProto({safe.bytes.data(), safe.bytes.size()});
     require(status.ok(), "'{}': SentencePiece cannot use this model: {}", name, status.message());
+    if (!safe.not_applied.empty())
+      differences_ = fmt::format("text is encoded as it is written; of this model aren't applied: {}",
+                                 fmt::join(safe.not_applied, ", "));
     require(processor_.GetPieceSize() == static_cast<int>(safe.pieces.size()),
             "'{}': not a SentencePiece model, or damaged", name);
     for (std::size_t byte = 0; byte < 256; ++byte) {
@@ -57,6 +62,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::optional<Token> end_of_text() const override { return end_of_text_; }
   bool verified() const override { return verified_; }
   std::string hash() const override { return hash_; }
+  std::string differences() const override { return differences_; }
 
   void encode(std::string_view text, std::vector<Token>& ids) const override {
     const std::size_t valid = utf8_prefix(text).length;
@@ -98,19 +104,8 @@ class SentencePieceTokenizer final : public Tokenizer {
 
  private:
   static std::string bytes_for(const Piece& piece) {
-    std::string bytes;
-    if (piece.type == PieceType::control || piece.type == PieceType::unknown) return bytes;
-    std::string_view rest = piece.text;
-    while (!rest.empty()) {
-      if (rest.starts_with(space_mark)) {
-        bytes += ' ';
-        rest.remove_prefix(space_mark.size());
-      } else {
-        bytes += rest.front();
-        rest.remove_prefix(1);
-      }
-    }
-    return bytes;
+    const bool is_text = piece.type != PieceType::control && piece.type != PieceType::unknown;
+    return is_text ? with_spaces(piece.text) : "";
   }
 
   /// A space mark that stands in the text itself would come back as a space, and NUL ends strings in too many
@@ -139,7 +134,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     for (const int id : found) ids.push_back(static_cast<Token>(id));
   }
 
-  std::string model_, hash_;
+  std::string model_, hash_, differences_;
   bool verified_;
   sentencepiece::SentencePieceProcessor processor_;
   std::array<Token, 256> byte_ids_{};

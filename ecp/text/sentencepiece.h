@@ -14,8 +14,6 @@ namespace ecp::text {
 /// full of, can become an ordinary piece.
 constexpr const char* unknown_piece = "<|unknown|>";
 constexpr const char* end_of_text_piece = "<|end-of-text|>";
-/// What SentencePiece writes for a space: U+2581.
-constexpr std::string_view space_mark = "\xE2\x96\x81";
 
 enum class PieceType { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
@@ -30,7 +28,8 @@ struct SafeModel {
   std::string
       bytes;  // of the model without its normalisers and self tests, with the identity normaliser instead
   std::vector<Piece> pieces;
-  bool is_bpe = false;  // otherwise unigram
+  bool is_bpe = false;                   // otherwise unigram
+  std::vector<std::string> not_applied;  // what SentencePiece would do with this model and we don't, in words
 };
 
 /// Walks the serialised model: every length inside its message, pieces that are UTF-8 with finite scores and

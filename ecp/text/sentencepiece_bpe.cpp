@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ecp/text/space_mark.h"
+
 namespace ecp::text {
 namespace {
 

@@ -1,4 +1,5 @@
 // The little of the protocol buffers' wire format that a SentencePiece model needs to be looked through.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -7,6 +8,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/text/sentencepiece.h"
+#include "ecp/text/space_mark.h"
 #include "ecp/text/utf8.h"
 
 namespace ecp::text {
@@ -100,7 +102,8 @@ namespace trainer_field {
 constexpr unsigned model_type = 3, byte_fallback = 35;
 }
 namespace normalizer_field {
-constexpr char name = 1, add_dummy_prefix = 3, remove_extra_whitespaces = 4, escape_whitespaces = 5;
+constexpr char name = 1, charsmap = 2, add_dummy_prefix = 3, remove_extra_whitespaces = 4,
+               escape_whitespaces = 5;
 }
 
 Piece read_piece(std::string_view message, std::size_t id, std::string_view name) {
@@ -136,6 +139,34 @@ void read_trainer(std::string_view message, std::string_view name, bool& is_bpe,
   }
 }
 
+/// What the model's normaliser would do to text, in words.
+std::vector<std::string> read_normalizer(std::string_view message, std::string_view name) {
+  std::string rules;
+  bool charsmap = false, prefix = true, whitespace = true;  // the defaults of fields that aren't there
+  WireReader reader(message, name);
+  for (WireField field; reader.next(field);) {
+    if (field.number == normalizer_field::name && field.type == delimited) rules = field.bytes;
+    if (field.number == normalizer_field::charsmap && field.type == delimited)
+      charsmap = !field.bytes.empty();
+    if (field.number == normalizer_field::add_dummy_prefix && field.type == varint) prefix = field.value != 0;
+    if (field.number == normalizer_field::remove_extra_whitespaces && field.type == varint)
+      whitespace = field.value != 0;
+  }
+  std::vector<std::string> changes;
+  if (charsmap)
+    changes.push_back(rules.empty() ? "the normalisation" : "the normalisation " + printable(rules));
+  if (prefix) changes.emplace_back("a space before the text");
+  if (whitespace) changes.emplace_back("removal of repeated spaces");
+  return changes;
+}
+
+/// Whether text would have to be encoded across the boundaries of segments (text/utf8.h) for it to be found.
+bool spans_segments(const Piece& piece) {
+  if (piece.type != PieceType::normal && piece.type != PieceType::user_defined) return false;
+  const std::string text = with_spaces(piece.text);
+  return next_segment(text) != text.size();
+}
+
 std::string identity_normalizer() {
   using namespace normalizer_field;
   std::string spec{static_cast<char>(name << 3 | delimited), 8};
@@ -152,8 +183,10 @@ SafeModel check_model(std::string_view bytes, std::string_view name) {
   SafeModel model;
   std::set<std::string> texts;
   bool byte_fallback = false;
+  std::string_view normalizer_spec;
   WireReader reader(bytes, name);
   for (WireField field; reader.next(field);) {
+    if (field.number == model_field::normalizer && field.type == delimited) normalizer_spec = field.bytes;
     if (field.number == model_field::normalizer || field.number == model_field::denormalizer ||
         field.number == model_field::self_test) {
       continue;
@@ -170,6 +203,10 @@ SafeModel check_model(std::string_view bytes, std::string_view name) {
   require(!model.pieces.empty(), "'{}': not a SentencePiece model, or damaged", name);
   // Pieces for all bytes aren't enough: without this SentencePiece turns unknown characters into one token.
   require(byte_fallback, "'{}': expected a model with byte fallback", name);
+  model.not_applied = read_normalizer(normalizer_spec, name);
+  if (const auto spanning = std::count_if(model.pieces.begin(), model.pieces.end(), spans_segments);
+      spanning > 0)
+    model.not_applied.push_back(fmt::format("{} pieces that span words", spanning));
   const std::string normalizer = identity_normalizer();
   model.bytes += static_cast<char>(model_field::normalizer << 3 | delimited);
   model.bytes += static_cast<char>(normalizer.size());

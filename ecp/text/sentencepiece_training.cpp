@@ -7,6 +7,7 @@
 #include "ecp/base/random.h"
 #include "ecp/base/system.h"
 #include "ecp/text/sentencepiece.h"
+#include "ecp/text/space_mark.h"
 #include "ecp/text/utf8.h"
 
 namespace ecp {

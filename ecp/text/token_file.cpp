@@ -9,6 +9,7 @@
 #include "ecp/base/error.h"
 #include "ecp/base/hash.h"
 #include "ecp/base/interrupt.h"
+#include "ecp/base/own_hash.h"
 #include "ecp/text/json.h"
 #include "ecp/text/npy.h"
 
@@ -59,7 +60,10 @@ TokenFileInfo read_sidecar(const Path& path, std::uint64_t data_bytes) {
           name, most, data_bytes, file.text().size());
   text::LongList documents{"documents", {}};
   const nlohmann::json json = text::parse_object(file.text(), name, documents);
-  text::check_format(json, "ecp-tokens", 1, name);
+  // Version 1 has no hash of itself.
+  const bool with_hash = json.contains("xxh3");
+  text::check_format(json, "ecp-tokens", with_hash ? 2 : 1, name);
+  require(!with_hash || has_own_hash(file.text()), "'{}': damaged: its hash of itself differs", name);
   TokenFileInfo info;
   info.corpus_format = text::string_member(json, "corpus_format", name);
   info.tokens = text::count_member(json, "tokens", name);
@@ -97,8 +101,13 @@ TokenFileInfo read_sidecar(const Path& path, std::uint64_t data_bytes) {
 }
 
 void write_sidecar(const TokenFileInfo& info, FileWriter& file) {
+  Hasher hasher;
+  const auto write = [&](const std::string& text) {
+    hasher.update(text);
+    file.write(text);
+  };
   nlohmann::ordered_json json = {
-      {"format", "ecp-tokens"}, {"version", 1},        {"corpus_format", info.corpus_format},
+      {"format", "ecp-tokens"}, {"version", 2},        {"corpus_format", info.corpus_format},
       {"tokens", info.tokens},  {"words", info.words}, {"bytes", info.bytes},
       {"hash", info.hash}};
   nlohmann::ordered_json tokenizer = {
@@ -116,10 +125,11 @@ void write_sidecar(const TokenFileInfo& info, FileWriter& file) {
   std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
   text.resize(text.size() - 2);
   text += ",\n  \"documents\": [";
-  file.write(text);
+  write(text);
   for (std::size_t i = 0; i < info.documents.size(); ++i)
-    file.write(fmt::format("{}{}", i > 0 ? "," : "", info.documents[i]));
-  file.write("]\n}\n");
+    write(fmt::format("{}{}", i > 0 ? "," : "", info.documents[i]));
+  write("]");
+  file.write(own_hash_ending(hasher.digest()));
 }
 
 /// Makes room for a new tokenizer folder; never deletes what isn't one.
@@ -201,8 +211,26 @@ void TokenFile::read(std::uint64_t begin, std::span<std::int64_t> out) const {
   }
 }
 
+void TokenFile::document_starts(std::int64_t begin, std::span<std::int32_t> out) const {
+  const std::int64_t before = info_.separated ? 1 : 0;  // the end-of-text token that begins a document
+  const auto input = [&](std::size_t row) {
+    return static_cast<std::uint64_t>(begin + before + static_cast<std::int64_t>(row));
+  };
+  auto next = std::upper_bound(info_.documents.begin(), info_.documents.end(), input(0));
+  std::int32_t start = 0;
+  for (std::size_t row = 0; row < out.size(); ++row) {
+    for (; next != info_.documents.end() && *next == input(row); ++next)
+      start = static_cast<std::int32_t>(row);
+    out[row] = start;
+  }
+}
+
 std::shared_ptr<const Tokenizer> TokenFile::tokenizer() const {
-  auto tokenizer = load_tokenizer(tokenizer_path(path_));
+  const Path folder = tokenizer_path(path_);
+  // A file would be read before its hash is known.
+  require(std::filesystem::is_directory(folder), "token file '{}': no folder '{}' beside it", path_.string(),
+          folder.string());
+  auto tokenizer = load_tokenizer(folder);
   require(tokenizer->hash() == info_.tokenizer_hash && tokenizer->vocab_size() == info_.vocab_size,
           "tokenizer '{}': expected the one that made '{}' (hash {}), got {}", tokenizer_path(path_).string(),
           path_.string(), info_.tokenizer_hash, tokenizer->hash());

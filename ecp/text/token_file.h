@@ -5,10 +5,12 @@
 // documents[i+1]). Where `separated`, the tokenizer's end-of-text token is the last token of every document;
 // bytes and WikiText, which has line ends of its own, do without.
 //
-//   {"format": "ecp-tokens", "version": 1, "corpus_format": "text", "tokens": 41, "words": 30, "bytes": 160,
+//   {"format": "ecp-tokens", "version": 2, "corpus_format": "text", "tokens": 41, "words": 30, "bytes": 160,
 //    "hash": "...", "tokenizer": {"kind": "sentencepiece", "hash": "...", "vocab_size": 4096, "end_of_text":
-//    1}, "separated": true, "sources": [{"name": "emma.txt", "bytes": 160, "hash": "..."}], "documents": [0]}
+//    1}, "separated": true, "sources": [{"name": "emma.txt", "bytes": 160, "hash": "..."}], "documents": [0],
+//    "xxh3": "..."}
 //
+// "xxh3" is a hash of the sidecar itself (base/own_hash.h); version 1 has none and is still read.
 // With --deduplicate there is "duplicates": how many documents were left out because their text was that of
 // an earlier one.
 //
@@ -73,6 +75,10 @@ class TokenFile {
   [[nodiscard]] Token operator[](std::uint64_t position) const;
   /// Copies tokens [begin, begin + out.size()); fails beyond the end, or on an id ≥ vocab_size.
   void read(std::uint64_t begin, std::span<std::int64_t> out) const;
+  /// For each of out.size() inputs from token `begin` on, the one among them at which its document starts; 0
+  /// if that is before `begin`. As an input, the end-of-text token between two documents is the start of the
+  /// second, whose first token it predicts; so `begin` may be −1, the end of text before the first document.
+  void document_starts(std::int64_t begin, std::span<std::int32_t> out) const;
   /// The tokenizer saved beside the data (NAME.tokenizer/), checked against the recorded hash.
   [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer() const;
   /// Reads all tokens, at the speed of memory or the disk: fails unless they have the sidecar's hash and are

@@ -54,6 +54,9 @@ class Tokenizer {
   [[nodiscard]] virtual std::string_view bytes_of(Token token) const = 0;
   /// False for a file that came without a recorded hash: nobody could check it before it was read.
   [[nodiscard]] virtual bool verified() const { return true; }
+  /// Why ids can differ from those of the library that the tokenizer comes from, in one line; empty: they
+  /// can't.
+  [[nodiscard]] virtual std::string differences() const { return {}; }
   /// Identity: equal hashes mean equal ids for equal text.
   [[nodiscard]] virtual std::string hash() const = 0;
   /// Writes tokenizer.json {"format": "ecp-tokenizer", "version": 1, "kind", "vocab_size", "hash", ...} and

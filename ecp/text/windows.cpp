@@ -127,14 +127,8 @@ void WindowSampler::document_starts(const Window& window, std::span<std::int32_t
   require(out.size() == static_cast<std::size_t>(n_), "window: expected room for {} rows, got {}", n_,
           out.size());
   require(n_ <= INT32_MAX, "window: expected at most {} rows with documents apart, got {}", INT32_MAX, n_);
-  const auto& documents = files_.at(static_cast<std::size_t>(window.file))->info().documents;
-  auto next = std::upper_bound(documents.begin(), documents.end(), window.begin);
-  std::int32_t start = 0;
-  for (std::size_t row = 0; row < out.size(); ++row) {
-    for (; next != documents.end() && *next == window.begin + row; ++next)
-      start = static_cast<std::int32_t>(row);
-    out[row] = start;
-  }
+  files_.at(static_cast<std::size_t>(window.file))
+      ->document_starts(static_cast<std::int64_t>(window.begin), out);
 }
 
 void WindowSampler::restore(const std::vector<WindowPosition>& positions) {

@@ -52,7 +52,7 @@ class WindowSampler {
   /// Tokens of the window, n + 1 of them.
   void read(const Window& window, std::span<std::int64_t> out) const;
   /// With packed documents: for each of the n input rows, the window row at which its document starts
-  /// (`document_start` of the attention operator); 0 where it starts before the window.
+  /// (`document_start` of the attention operator), as `TokenFile::document_starts` tells.
   void document_starts(const Window& window, std::span<std::int32_t> out) const;
 
   [[nodiscard]] std::vector<WindowPosition> position() const { return positions_; }

@@ -301,6 +301,7 @@ class Trainer {
     options.context = config_.eval.context;
     options.batch = config_.eval.batch;
     options.tokens = static_cast<std::uint64_t>(config_.eval.tokens);
+    options.cross_documents = config_.data.cross_documents;
     options.bfloat16 = config_.train.dtype == "bfloat16";
     Evaluation result;
     try {

@@ -5,6 +5,7 @@
 #include "ecp/base/error.h"
 #include "ecp/base/hash.h"
 #include "ecp/base/interrupt.h"
+#include "ecp/base/own_hash.h"
 #include "ecp/text/json.h"
 
 namespace ecp {
@@ -19,18 +20,6 @@ bool stays_inside(const Path& name) {
          std::none_of(name.begin(), name.end(), [](const Path& part) { return part == ".." || part == "."; });
 }
 
-/// How a manifest ends: with the hash of `before`, all that stands before the end.
-std::string end_of_manifest(std::string_view before) {
-  return fmt::format(",\n  \"xxh3\": \"{}\"\n}}\n", hash_bytes(before));
-}
-
-void check_own_hash(std::string_view text, std::string_view name) {
-  const std::size_t length = end_of_manifest("").size();
-  const std::size_t before = text.size() - std::min(text.size(), length);
-  require(text.substr(before) == end_of_manifest(text.substr(0, before)),
-          "{}: damaged: its hash of itself differs", name);
-}
-
 }  // namespace
 
 Manifest parse_manifest(std::string_view text, std::string_view name) {
@@ -42,7 +31,7 @@ Manifest parse_manifest(std::string_view text, std::string_view name) {
           "{}: expected the manifest of an ecp checkpoint, version {} or {}", name, version_without_hash,
           version_now);
   const std::size_t members = json.size();
-  if (version == version_now) check_own_hash(text, name);
+  require(version != version_now || has_own_hash(text), "{}: damaged: its hash of itself differs", name);
   require(members == (version == version_now ? 4 : 3), "{}: expected no other members in version {}", name,
           version.get<std::uint64_t>());
   Manifest manifest;
@@ -76,7 +65,7 @@ void write_manifest(const Path& folder) {
       {"format", "ecp-checkpoint"}, {"version", version_now}, {"files", files}};
   std::string text = manifest.dump(2);
   text.resize(text.size() - 2);  // the line end and brace that close it
-  write_file(folder / manifest_name, text + end_of_manifest(text));
+  write_file(folder / manifest_name, text + own_hash_ending(hash_bytes(text)));
 }
 
 std::string find_fault(const Path& folder, const std::string& name, const Manifest::Entry& entry) {

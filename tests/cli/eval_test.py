@@ -22,7 +22,8 @@ class Eval(CommandTest):
         result = self.figures("--output", "run/evaluations/validation.json")
         self.assertEqual(self.figures("--output", "new/deep/result.json"), result)
         self.assertEqual(list(result), ["checkpoint", "data", "loss", "perplexity_token", "perplexity_word",
-                                        "bits_per_byte", "tokens", "words", "bytes", "window", "context", "protocol"])
+                                        "bits_per_byte", "tokens", "words", "bytes", "window", "context", "cross_documents",
+                                        "protocol"])
         content = (self.folder / "validation.txt").read_bytes()
         self.assertEqual(result["bytes"], len(content))
         self.assertEqual(result["tokens"], len(content))
@@ -57,6 +58,22 @@ class Eval(CommandTest):
         count = (whole["tokens"] - 1 - 32) // 16 + 1
         self.assertEqual(authors["tokens"], 32 * count)
         self.assertAlmostEqual(self.figures("--dtype", "bfloat16")["loss"], whole["loss"], places=1)
+
+    def test_documents_apart(self):
+        self.write("one.txt", text(3, seed=4))
+        self.write("two.txt", text(4, seed=5))
+        self.ecp("tokenize", "one.txt", "two.txt", "--output", "validation.npy")
+        together, apart = self.figures(), self.figures("--documents-apart")
+        self.assertEqual((together["cross_documents"], apart["cross_documents"]), (True, False))
+        self.assertEqual((together["tokens"], together["bytes"]), (apart["tokens"], apart["bytes"]))
+        self.assertNotEqual(together["loss"], apart["loss"])
+        # Trained so, a run evaluates so.
+        self.ecp("train", "config.toml", "--output", "apart", "--set", "data.cross_documents=false")
+        lines = [json.loads(line) for line in (self.folder / "apart/metrics.jsonl").read_text().splitlines()]
+        best = min((line for line in lines if line["kind"] == "eval"), key=lambda line: line["loss"])
+        self.assertFalse(best["cross_documents"])
+        result = json.loads(self.ecp("eval", "apart", "--data", "validation.npy", "--documents-apart", "--json").stdout)
+        self.assertAlmostEqual(result["loss"], best["loss"], places=6)
 
     def test_mistakes(self):
         evaluate = ["eval", "run", "--data", "validation.npy"]

@@ -36,7 +36,7 @@ double opinion(std::int64_t before, std::int64_t target) {
   return 0.1 + 5 * random_uniform(7, static_cast<std::uint64_t>(before), static_cast<std::uint64_t>(target));
 }
 
-at::Tensor fake_scorer(const at::Tensor& tokens_BN1) {
+at::Tensor fake_scorer(const at::Tensor& tokens_BN1, const std::optional<at::Tensor>& /*starts*/) {
   const at::Tensor losses = at::empty({tokens_BN1.size(0), tokens_BN1.size(1) - 1}, at::kDouble);
   for (std::int64_t b = 0; b < losses.size(0); ++b) {
     for (std::int64_t r = 0; r < losses.size(1); ++r) {
@@ -191,6 +191,90 @@ TEST(Perplexity, OfAModelIsTheSumOfItsWindowsLosses) {
   EXPECT_NEAR(result.loss, total / static_cast<double>(data.size()), 1e-5);
 }
 
+double total_loss(LanguageModel& model, const Path& file, const std::vector<std::string>& documents,
+                  const std::shared_ptr<const Tokenizer>& tokenizer, const EvaluationOptions& options) {
+  write_tokens(file, documents, tokenizer);
+  const Evaluation result = evaluate(model, TokenFile(file), options);
+  EXPECT_EQ(result.cross_documents, options.cross_documents);
+  return result.loss * static_cast<double>(result.tokens);
+}
+
+// What a document costs does not depend on the ones before it, and for full attention it is what it costs
+// alone.
+TEST(Perplexity, OfDocumentsApartIsTheSumOfTheirs) {
+  const TemporaryFolder folder;
+  for (const std::string architecture : {"ecp", "full"}) {
+    for (const auto& tokenizer : {byte_tokenizer(), small_sentencepiece()}) {
+      ModelConfig config = small_model();
+      config.architecture = architecture;
+      config.vocab = tokenizer->vocab_size();
+      LanguageModel model(config);
+      model.initialize(3);
+      EvaluationOptions options;
+      options.cross_documents = false;
+      options.context = 23;  // each row with as much before it as fits
+      options.window = 24;
+      const auto total = [&](const std::vector<std::string>& documents) {
+        return total_loss(model, folder / "data.npy", documents, tokenizer, options);
+      };
+      // Bytes, so that both spellings are of as many tokens, and blocks fall alike.
+      const std::string first = "abcdefgabcd", other = "gfedcbagfed", second = some_text(40, 7), third = "e";
+      if (tokenizer->kind() == "bytes") {
+        const double both = total({first, second, third});
+        EXPECT_NEAR(both - total({first}), total({other, second, third}) - total({other}), 1e-3)
+            << architecture;
+        options.cross_documents = true;
+        EXPECT_GT(std::abs(both - total({first, second, third})), 0.01) << architecture;
+        options.cross_documents = false;
+      }
+      if (architecture == "full") {
+        EXPECT_NEAR(total({first, second, third}), total({first}) + total({second}) + total({third}), 1e-3)
+            << tokenizer->kind();
+      }
+    }
+  }
+}
+
+TEST(Perplexity, OfDocumentsApartBeginsEachWithTheEndOfText) {
+  const TemporaryFolder folder;
+  for (const auto& tokenizer : {byte_tokenizer(), small_sentencepiece()}) {
+    write_tokens(folder / "data.npy", {some_text(9, 1), some_text(5, 2), some_text(20, 3)}, tokenizer);
+    const TokenFile data(folder / "data.npy");
+    const auto& documents = data.info().documents;
+    EvaluationOptions options;
+    options.cross_documents = false;
+    for (std::int64_t window = 1; window < 12; ++window) {
+      options.window = window;
+      options.batch = 1 + window % 3;
+      const Scorer scorer = [&](const at::Tensor& tokens, const std::optional<at::Tensor>& starts) {
+        EXPECT_TRUE(starts.has_value());
+        EXPECT_EQ(starts->sizes(), at::IntArrayRef({tokens.size(0), tokens.size(1) - 1}));
+        if (data.info().separated) {  // a document's rows begin at an end-of-text token, and nowhere else
+          const std::int64_t end = *data.info().end_of_text;
+          for (std::int64_t b = 0; b < tokens.size(0); ++b) {
+            for (std::int64_t r = 0; r < starts->size(1); ++r) {
+              const bool begins = (*starts)[b][r].item<std::int64_t>() == r;
+              EXPECT_EQ(begins, r == 0 || tokens[b][r].item<std::int64_t>() == end);
+            }
+          }
+        }
+        return fake_scorer(tokens, starts);
+      };
+      const Evaluation result = evaluate(scorer, data, options);
+      double total = 0;
+      for (std::uint64_t i = 0; i < data.size(); ++i) {
+        const bool first = std::binary_search(documents.begin(), documents.end(), i);
+        const double known =
+            i > 0 ? opinion(data[i - 1], data[i])
+                  : opinion(data.info().separated ? static_cast<std::int64_t>(*data.info().end_of_text) : 0,
+                            data[0]);
+        total += first && !data.info().separated ? std::log(256.0) : known;
+      }
+      EXPECT_NEAR(result.loss, total / static_cast<double>(data.size()), 1e-9) << window;
+    }
+  }
+}
+
 TEST(Perplexity, ReportsProgress) {
   const TemporaryFolder folder;
   write_tokens(folder / "data.npy", {some_text(100)});
@@ -221,7 +305,7 @@ TEST(Perplexity, RefusesWhatItCannotMeasure) {
   EXPECT_THAT(error_of([&] { evaluate(Scorer(fake_scorer), TokenFile(folder / "one.npy"), options); }),
               HasSubstr("needs at least 2 tokens, got 1"));
   options.protocol = Protocol::standard;
-  const Scorer broken = [](const at::Tensor& tokens) {
+  const Scorer broken = [](const at::Tensor& tokens, const std::optional<at::Tensor>&) {
     return at::full({tokens.size(0), tokens.size(1) - 1}, std::nan(""));
   };
   EXPECT_THAT(error_of([&] { evaluate(broken, data, options); }), HasSubstr("the loss is nan"));

@@ -8,14 +8,14 @@
 
 namespace ecp::test {
 
-/// The message of the Error that `work` throws; "no error" if it throws none.
+/// The message of the Error that `work` throws; "" if it throws none.
 inline std::string error_of(const std::function<void()>& work) {
   try {
     work();
   } catch (const Error& error) {
     return error.what();
   }
-  return "no error";
+  return "";
 }
 
 }  // namespace ecp::test

@@ -41,4 +41,14 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
+/// Names of all files in and below `folder`, sorted.
+inline std::vector<std::string> files_under(const std::filesystem::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file()) names.push_back(entry.path().lexically_relative(folder).generic_string());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
 }  // namespace ecp::test

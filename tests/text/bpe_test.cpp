@@ -14,12 +14,12 @@
 namespace ecp {
 namespace {
 
-using ::ecp::testing::error_of;
-using ::ecp::testing::expect_given_ids;
-using ::ecp::testing::given_folder;
-using ::ecp::testing::given_json;
-using ::ecp::testing::sample_text;
-using ::ecp::testing::TemporaryFolder;
+using ::ecp::test::error_of;
+using ::ecp::test::expect_given_ids;
+using ::ecp::test::given_folder;
+using ::ecp::test::given_json;
+using ::ecp::test::sample_text;
+using ::ecp::test::TemporaryFolder;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 

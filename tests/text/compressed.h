@@ -10,7 +10,7 @@
 
 #include "ecp/text/compression.h"
 
-namespace ecp::testing {
+namespace ecp::test {
 
 /// `text` as one member or frame. `dictionary`: bytes of xz's, stated whether needed or not (0: the usual).
 inline std::string compressed(Compression compression, const std::string& text,
@@ -64,4 +64,4 @@ inline std::string compressed(Compression compression, const std::string& text,
   return out;
 }
 
-}  // namespace ecp::testing
+}  // namespace ecp::test

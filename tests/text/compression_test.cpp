@@ -15,9 +15,9 @@
 namespace ecp {
 namespace {
 
-using ::ecp::testing::compressed;
-using ::ecp::testing::error_of;
-using ::ecp::testing::sample_text;
+using ::ecp::test::compressed;
+using ::ecp::test::error_of;
+using ::ecp::test::sample_text;
 using ::testing::HasSubstr;
 
 const std::vector<Compression> kinds = {Compression::gzip, Compression::xz, Compression::zstd};

@@ -19,9 +19,9 @@
 namespace ecp {
 namespace {
 
-using ::ecp::testing::error_of;
-using ::ecp::testing::sample_text;
-using ::ecp::testing::TemporaryFolder;
+using ::ecp::test::error_of;
+using ::ecp::test::sample_text;
+using ::ecp::test::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -178,7 +178,7 @@ TEST_F(Corpus, BytesTakeAnything) {
 }
 
 TEST_F(Corpus, CompressedFilesAreTheFilesInThem) {
-  using ::ecp::testing::compressed;
+  using ::ecp::test::compressed;
   const std::string wiki = " \n = One = \n \n text \n \n = Two = \n \n more \n";
   for (const Compression kind : {Compression::gzip, Compression::xz, Compression::zstd}) {
     const std::string extension = kind == Compression::gzip ? ".gz"
@@ -234,7 +234,7 @@ TEST_F(Corpus, MemoryIsBounded) {
 }
 
 TEST_F(Corpus, OfficialWikiTextCounts) {
-  const Path shared = ::ecp::testing::shared_folder();
+  const Path shared = ::ecp::test::shared_folder();
   if (shared.empty()) GTEST_SKIP() << "no shared data (ECP_SHARED)";
   const Read valid = read_corpus({shared / "data/wikitext-103/wiki.valid.tokens"});
   EXPECT_EQ(valid.words, 217646);

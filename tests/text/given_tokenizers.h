@@ -9,7 +9,7 @@
 
 #include "ecp/text/tokenizer.h"
 
-namespace ecp::testing {
+namespace ecp::test {
 
 inline Path given_folder() { return Path(ECP_SOURCE_DIR) / "tests/text/tokenizers"; }
 
@@ -48,4 +48,4 @@ inline void expect_given_ids(const std::string& file, const Tokenizer& tokenizer
   }
 }
 
-}  // namespace ecp::testing
+}  // namespace ecp::test

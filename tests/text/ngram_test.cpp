@@ -13,10 +13,10 @@
 namespace ecp {
 namespace {
 
-using ::ecp::testing::error_of;
-using ::ecp::testing::sample_text;
-using ::ecp::testing::sample_tokenizers;
-using ::ecp::testing::TemporaryFolder;
+using ::ecp::test::error_of;
+using ::ecp::test::sample_text;
+using ::ecp::test::sample_tokenizers;
+using ::ecp::test::TemporaryFolder;
 using ::testing::HasSubstr;
 
 std::shared_ptr<const TokenFile> write_tokens(const Path& path, const std::vector<Token>& tokens) {

@@ -14,11 +14,11 @@
 namespace ecp::text {
 namespace {
 
-using ::ecp::testing::sample_text;
+using ::ecp::test::sample_text;
 
 std::string trained(const std::string& text, const std::string& extra) {
   silence_sentencepiece();
-  const ::ecp::testing::TemporaryFolder folder;
+  const ::ecp::test::TemporaryFolder folder;
   write_file(folder / "text.txt", text);
   const std::string command = "--input=" + (folder / "text.txt").string() +
                               " --model_type=bpe --normalization_rule_name=identity --add_dummy_prefix=false "

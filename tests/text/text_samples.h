@@ -1,10 +1,6 @@
-// Text for tests: sentences drawn from a small language, the awkward spellings that tokenizers trip over, and
-// a folder that goes away.
+// Text for tests: sentences drawn from a small language, and the awkward spellings that tokenizers trip over.
 #pragma once
 
-#include <unistd.h>
-
-#include <atomic>
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
@@ -14,29 +10,10 @@
 #include "ecp/base/files.h"
 #include "ecp/base/random.h"
 #include "ecp/text/tokenizer.h"
+#include "tests/support/errors.h"
+#include "tests/support/temporary_folder.h"
 
-namespace ecp::testing {
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    static std::atomic<int> count{0};
-    path_ = std::filesystem::temp_directory_path() /
-            ("ecp-text-" + std::to_string(::getpid()) + "-" + std::to_string(count++));
-    std::filesystem::create_directories(path_);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
-    std::error_code error;
-    std::filesystem::remove_all(path_, error);
-  }
-  [[nodiscard]] Path operator/(const std::string& name) const { return path_ / name; }
-  [[nodiscard]] const Path& path() const { return path_; }
-
- private:
-  Path path_;
-};
+namespace ecp::test {
 
 /// Zipf-like words made of syllables, in sentences and lines.
 inline std::string sample_text(std::size_t words, std::uint64_t seed = 1) {
@@ -89,14 +66,4 @@ inline Path shared_folder() {
   return std::filesystem::exists(path / "data") ? path : Path();
 }
 
-template <class Function>
-std::string error_of(Function&& function) {
-  try {
-    function();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
-}  // namespace ecp::testing
+}  // namespace ecp::test

@@ -9,9 +9,9 @@
 namespace ecp {
 namespace {
 
-using ::ecp::testing::sample_text;
-using ::ecp::testing::sample_tokenizers;
-using ::ecp::testing::TemporaryFolder;
+using ::ecp::test::sample_text;
+using ::ecp::test::sample_tokenizers;
+using ::ecp::test::TemporaryFolder;
 using ::testing::ElementsAre;
 
 TEST(TokenStatistics, CountsTokensAndDocuments) {

@@ -11,10 +11,10 @@
 namespace ecp {
 namespace {
 
-using ::ecp::testing::error_of;
-using ::ecp::testing::sample_text;
-using ::ecp::testing::sample_tokenizers;
-using ::ecp::testing::TemporaryFolder;
+using ::ecp::test::error_of;
+using ::ecp::test::sample_text;
+using ::ecp::test::sample_tokenizers;
+using ::ecp::test::TemporaryFolder;
 using ::testing::HasSubstr;
 
 TEST(TokenizeCorpus, GivesTheTokensOfEachWholeDocument) {
@@ -114,7 +114,7 @@ TEST(TokenizeCorpus, WikiTextHasNoEndOfTextAndItsOwnWordCounts) {
 }
 
 TEST(TokenizeCorpus, OfficialWikiTextCountsAsBytes) {
-  const Path shared = ::ecp::testing::shared_folder();
+  const Path shared = ::ecp::test::shared_folder();
   if (shared.empty()) GTEST_SKIP() << "no shared data (ECP_SHARED)";
   const TemporaryFolder folder;
   const Path input = shared / "data/wikitext-103/wiki.valid.tokens";

@@ -10,17 +10,18 @@
 #include "ecp/base/error.h"
 #include "ecp/base/hash.h"
 #include "ecp/text/sentencepiece.h"
+#include "ecp/text/space_mark.h"
 #include "ecp/text/utf8.h"
 #include "tests/text/text_samples.h"
 
 namespace ecp {
 namespace {
 
-using ::ecp::testing::error_of;
-using ::ecp::testing::sample_text;
-using ::ecp::testing::sample_tokenizers;
-using ::ecp::testing::TemporaryFolder;
-using ::ecp::testing::train_on;
+using ::ecp::test::error_of;
+using ::ecp::test::sample_text;
+using ::ecp::test::sample_tokenizers;
+using ::ecp::test::TemporaryFolder;
+using ::ecp::test::train_on;
 using ::testing::HasSubstr;
 
 std::string character(std::uint32_t code) {

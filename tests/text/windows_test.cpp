@@ -15,9 +15,9 @@
 namespace ecp {
 namespace {
 
-using ::ecp::testing::error_of;
-using ::ecp::testing::sample_tokenizers;
-using ::ecp::testing::TemporaryFolder;
+using ::ecp::test::error_of;
+using ::ecp::test::sample_tokenizers;
+using ::ecp::test::TemporaryFolder;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
@@ -195,6 +195,24 @@ TEST(WindowSampler, DocumentStartsAreWindowRows) {
   EXPECT_THAT(starts, ElementsAre(0, 0, 0, 0, 0, 5));
   sampler.document_starts({0, 13, 0}, starts);
   EXPECT_THAT(starts, ElementsAre(0, 0, 0, 0, 0, 0));
+}
+
+TEST(WindowSampler, TheEndOfTextBetweenDocumentsBeginsTheSecond) {
+  const TemporaryFolder folder;
+  for (const auto& tokenizer : sample_tokenizers()) {
+    if (!tokenizer->end_of_text()) continue;
+    TokenFileWriter writer(folder / "a.npy", tokenizer);
+    for (const std::size_t length : {3U, 0U, 9U}) writer.add_document(std::vector<Token>(length, 5), 1, 20);
+    writer.commit();  // [5 5 5 end] [end] [5 5 5 5 5 5 5 5 5 end]
+    const WindowSampler sampler({std::make_shared<const TokenFile>(folder / "a.npy")}, {}, 6, 1);
+    std::vector<std::int32_t> starts(6);
+    sampler.document_starts({0, 0, 0}, starts);
+    EXPECT_THAT(starts, ElementsAre(0, 0, 0, 3, 4, 4)) << tokenizer->kind();
+    sampler.document_starts({0, 3, 0}, starts);
+    EXPECT_THAT(starts, ElementsAre(0, 1, 1, 1, 1, 1)) << tokenizer->kind();
+    sampler.document_starts({0, 5, 0}, starts);
+    EXPECT_THAT(starts, ElementsAre(0, 0, 0, 0, 0, 0)) << tokenizer->kind();
+  }
 }
 
 TEST(WindowSampler, RowsNeverReachIntoAnotherDocument) {

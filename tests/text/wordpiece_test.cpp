@@ -11,10 +11,10 @@
 namespace ecp {
 namespace {
 
-using ::ecp::testing::error_of;
-using ::ecp::testing::expect_given_ids;
-using ::ecp::testing::given_folder;
-using ::ecp::testing::TemporaryFolder;
+using ::ecp::test::error_of;
+using ::ecp::test::expect_given_ids;
+using ::ecp::test::given_folder;
+using ::ecp::test::TemporaryFolder;
 using ::testing::HasSubstr;
 
 std::shared_ptr<const Tokenizer> given(bool wikitext = false) {

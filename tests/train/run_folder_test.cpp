@@ -21,18 +21,18 @@ void make(const RunFolder& run, std::int64_t step) {
 TEST(RunFolder, RefusesToStartInAFolderWithContent) {
   const test::TemporaryFolder folder;
   const RunFolder run(folder / "run");
-  EXPECT_EQ(error_of([&] { run.require_new(); }), "no error");
+  EXPECT_EQ(error_of([&] { run.require_new(); }), "");
   EXPECT_THAT(error_of([&] { run.require_started(); }), HasSubstr("there is nothing to resume"));
   run.create();
   EXPECT_THAT(error_of([&] { run.require_started(); }), HasSubstr("expected config.toml"));
   { const FileLock lock = run.lock(); }
   write_file(folder / "run/.config.toml.tmp-7", "");
-  EXPECT_EQ(error_of([&] { run.require_new(); }), "no error") << "killed before it began";
+  EXPECT_EQ(error_of([&] { run.require_new(); }), "") << "killed before it began";
   write_file(run.config(), "");
   EXPECT_THAT(error_of([&] { run.require_new(); }), HasSubstr("continue it with --resume"));
-  EXPECT_EQ(error_of([&] { run.require_started(); }), "no error");
+  EXPECT_EQ(error_of([&] { run.require_started(); }), "");
   std::filesystem::create_directory(folder / "empty");
-  EXPECT_EQ(error_of([&] { RunFolder(folder / "empty").require_new(); }), "no error");
+  EXPECT_EQ(error_of([&] { RunFolder(folder / "empty").require_new(); }), "");
   write_file(folder / "file", "x");
   EXPECT_THAT(error_of([&] { RunFolder(folder / "file").require_new(); }), HasSubstr("exists"));
 }
@@ -81,7 +81,7 @@ TEST(RunFolder, IsForOneProcess) {
     EXPECT_THAT(error_of([&] { static_cast<void>(run.lock()); }),
                 HasSubstr(fmt::format("run' is in use by another process (number {})", ::getpid())));
   }
-  EXPECT_EQ(error_of([&] { static_cast<void>(run.lock()); }), "no error");
+  EXPECT_EQ(error_of([&] { static_cast<void>(run.lock()); }), "");
 }
 
 TEST(RunFolder, SetsCheckpointsAside) {

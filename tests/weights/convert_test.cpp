@@ -123,7 +123,7 @@ TEST(WeightsIndex, IsStrict) {
   const auto message = [](const std::string& map) {
     return error_of([&] { parse_weights_index("{\"weight_map\": " + map + "}", "i"); });
   };
-  EXPECT_EQ(message(R"({"a": "x.safetensors", "b": "x.safetensors"})"), "no error");
+  EXPECT_EQ(message(R"({"a": "x.safetensors", "b": "x.safetensors"})"), "");
   EXPECT_THAT(message("[]"), HasSubstr("expected an object \"weight_map\""));
   EXPECT_THAT(message("{}"), HasSubstr("no tensors"));
   EXPECT_THAT(message(R"({"a": 1})"), HasSubstr("expected a file name for 'a'"));
@@ -144,7 +144,7 @@ TEST(WeightsIndex, MustAgreeWithItsFiles) {
     write_manifest(folder / "shards");
     return error_of([&] { (void)Checkpoint(folder / "shards").weights(); });
   };
-  EXPECT_EQ(message(text), "no error");
+  EXPECT_EQ(message(text), "");
   std::string changed = text;
   changed.replace(changed.find("\"embedding.weight"), 1, "\"x");
   EXPECT_THAT(message(changed), HasSubstr("is not listed there"));

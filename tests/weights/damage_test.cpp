@@ -4,11 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-
 #include "ecp/base/error.h"
 #include "ecp/runtime/model.h"
 #include "ecp/weights/convert.h"
+#include "tests/support/damage.h"
 #include "tests/support/temporary_folder.h"
 #include "tests/weights/sample_checkpoint.h"
 
@@ -17,62 +16,19 @@ namespace {
 
 using test::TemporaryFolder;
 
-/// Without syncing, which twelve hundred times would take minutes on some disks.
-void overwrite(const Path& path, const std::string& content) {
-  std::ofstream file(path, std::ios::binary | std::ios::trunc);
-  file << content;
-  ASSERT_TRUE(file.good());
-}
-
-/// Damages one file after another, in turn; `refused` gets what loading says, or "" where it succeeds.
-class Damager {
- public:
-  explicit Damager(Path folder) : folder_(std::move(folder)), names_(test::files_under(folder_)) {
-    for (const std::string& name : names_) contents_.push_back(read_file(folder_ / name));
-  }
-
-  [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
-
-  std::string flip(std::uint64_t i) {
-    std::string content = contents_[i % names_.size()];
-    const std::uint64_t bit = random_below(content.size() * 8, 1, i);
-    content[bit / 8] = static_cast<char>(content[bit / 8] ^ 1 << bit % 8);
-    return load_with(i % names_.size(), content);
-  }
-  std::string cut(std::uint64_t i) {
-    const std::string& content = contents_[i % names_.size()];
-    return load_with(i % names_.size(), content.substr(0, random_below(content.size(), 2, i)));
-  }
-
- private:
-  std::string load_with(std::size_t file, const std::string& content) {
-    overwrite(folder_ / names_[file], content);
-    std::string message;
-    try {
-      (void)Model::load(folder_, 1);
-    } catch (const Error& error) {
-      message = error.what();
-    }
-    overwrite(folder_ / names_[file], contents_[file]);
-    return message;
-  }
-
-  Path folder_;
-  std::vector<std::string> names_, contents_;
-};
-
 void expect_all_refused(const Path& folder, std::uint64_t flips, std::uint64_t cuts) {
-  (void)Model::load(folder, 1);
-  Damager damager(folder);
+  const auto load = [&] { (void)Model::load(folder, 1); };
+  load();
+  test::Damager damager(folder, load);
   const auto expect_refused = [&](const std::string& message, std::uint64_t i) {
-    const std::string& name = damager.names()[i % damager.names().size()];
+    const std::string& name = damager.name(i);
     EXPECT_THAT(message, testing::HasSubstr(folder.string())) << "damage " << i << " to " << name;
     EXPECT_THAT(message, testing::HasSubstr(name)) << "damage " << i;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   };
   for (std::uint64_t i = 0; i < flips; ++i) expect_refused(damager.flip(i), i);
   for (std::uint64_t i = 0; i < cuts; ++i) expect_refused(damager.cut(i), i);
-  EXPECT_NO_THROW((void)Model::load(folder, 1)) << "undamaged again";
+  EXPECT_NO_THROW(load()) << "undamaged again";
 }
 
 TEST(Damage, ToAnyFileIsRefused) {
@@ -119,13 +75,13 @@ TEST(Damage, ToAManifestOfVersion1IsRefusedOrChangesNothing) {
   const Path checkpoint = test::write_sample_checkpoint(folder / "checkpoint");
   const auto expected = test::weights_of(checkpoint);
   const std::string text = version_1(read_file(checkpoint / manifest_name));
-  overwrite(checkpoint / manifest_name, text);
+  test::overwrite(checkpoint / manifest_name, text);
   EXPECT_EQ(test::weights_of(checkpoint), expected) << "still read";
   int refused = 0, harmless = 0;
   for (std::size_t bit = 0; bit < text.size() * 8; bit += 3) {
     std::string flipped = text;
     flipped[bit / 8] = static_cast<char>(flipped[bit / 8] ^ 1 << bit % 8);
-    overwrite(checkpoint / manifest_name, flipped);
+    test::overwrite(checkpoint / manifest_name, flipped);
     try {
       EXPECT_EQ(test::weights_of(checkpoint), expected) << "bit " << bit;
       ++harmless;

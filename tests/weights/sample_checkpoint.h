@@ -11,6 +11,7 @@
 #include "ecp/config/parameters.h"
 #include "ecp/text/tokenizer.h"
 #include "ecp/weights/checkpoint.h"
+#include "tests/support/temporary_folder.h"
 
 namespace ecp::test {
 
@@ -69,16 +70,6 @@ inline Path write_sample_checkpoint(const Path& path) {
   write_manifest(folder.path());
   folder.commit();
   return path;
-}
-
-/// Names of all files under a folder, sorted.
-inline std::vector<std::string> files_under(const Path& folder) {
-  std::vector<std::string> names;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file()) names.push_back(entry.path().lexically_relative(folder).generic_string());
-  }
-  std::sort(names.begin(), names.end());
-  return names;
 }
 
 /// The values of all weights, as the checkpoint gives them.

@@ -22,13 +22,14 @@ struct Options {
   std::string checkpoint, data, output, protocol = "standard", dtype = "float32";
   EvaluationOptions evaluation;
   int threads = 0;
-  bool json = false;
+  bool documents_apart = false, json = false;
 };
 
 constexpr const char* footer =
     R"(Each token is scored once with at least --context tokens before it: windows of --window tokens with stride
 window - context; the first window's rows have what there is. --context 0: disjoint windows, each counted whole.
 If documents end with an end-of-text token, one stands before the first token; otherwise that counts as uniform.
+--documents-apart: so for every document.
 --protocol authors: windows with stride window / 2, every row of each window counted (arXiv 2412.06106).
 
 Examples:
@@ -54,6 +55,7 @@ void run(Options options) {
   options.evaluation.protocol = parse_protocol(options.protocol);
   require(options.protocol == "standard" || options.evaluation.context < 0,
           "--context: expected none with --protocol authors, whose stride is half a window");
+  options.evaluation.cross_documents = !options.documents_apart;
   options.evaluation.bfloat16 = options.dtype == "bfloat16";
   const Evaluation result =
       evaluate_checkpoint(options.checkpoint, options.data, options.evaluation, progress_bar());
@@ -93,6 +95,9 @@ void add_eval(CLI::App& app) {
   command->add_option("--protocol", options->protocol, "Which windows and rows count")
       ->check(CLI::IsMember({"standard", "authors"}))
       ->capture_default_str();
+  command->add_flag(
+      "--documents-apart", options->documents_apart,
+      "What a token sees stays inside its document, as in training with data.cross_documents = false");
   command->add_option("--dtype", options->dtype, "Type of matrix products")
       ->check(CLI::IsMember({"float32", "bfloat16"}))
       ->capture_default_str();
