@@ -9,6 +9,8 @@
 #include <fstream>
 #include <sstream>
 
+#include "ecp/base/control_group.h"
+
 namespace ecp {
 namespace {
 
@@ -52,7 +54,18 @@ std::uint64_t free_memory() {
   std::istringstream value(proc_value("/proc/meminfo", "MemAvailable"));
   std::uint64_t kilobytes = 0;
   value >> kilobytes;
-  return kilobytes * 1024;
+  const std::uint64_t free = kilobytes * 1024;
+  const GroupLimits limits = group_limits();
+  if (!limits.memory) return free;
+  const std::uint64_t used = std::min(*limits.memory, limits.memory_used.value_or(0));
+  return std::min(free, std::max<std::uint64_t>(1, *limits.memory - used));  // 0 would be: unknown
+}
+
+std::string first_line(const std::filesystem::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
 }
 
 std::string cpu_name() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -16,8 +17,11 @@ int available_cpus();
 std::uint64_t peak_memory();
 /// Resident memory of this process now, in bytes.
 std::uint64_t resident_memory();
-/// Memory that new allocations can have without swapping, in bytes; 0 where /proc doesn't say.
+/// Memory that new allocations can have without swapping and within the limits of the process's control
+/// groups, in bytes; 0 where /proc doesn't say.
 std::uint64_t free_memory();
+/// The first line of a small file of /proc or /sys; "" where it can't be read.
+std::string first_line(const std::filesystem::path& path);
 /// "AMD EPYC ..." from /proc/cpuinfo, or "unknown".
 std::string cpu_name();
 /// Instruction sets of this processor that matter to the kernels: "avx2", "avx512", "avx512_bf16",

@@ -9,8 +9,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <dnnl.hpp>
-#include <fstream>
-#include <sstream>
 
 #include "ecp/base/system.h"
 #include "ecp/base/version.h"
@@ -21,60 +19,6 @@
 
 namespace ecp {
 namespace {
-
-/// The first line of a small file of /proc or /sys; "" where it can't be read.
-std::string first_line(const Path& path) {
-  std::ifstream file(path);
-  std::string line;
-  std::getline(file, line);
-  return line;
-}
-
-std::optional<double> number_in(const Path& path) {
-  std::istringstream text(first_line(path));
-  double value = 0;
-  if (text >> value) return value;
-  return std::nullopt;
-}
-
-template <class Number>
-void keep_least(std::optional<Number>& least, Number value) {
-  if (!least || value < *least) least = value;
-}
-
-/// Calls `look` for a group's folder and those it stands in, up to the hierarchy's own. Inside a container
-/// the path may be one of outside; then the hierarchy's folder is all there is.
-template <class Look>
-void upwards(const Path& hierarchy, Path group, Look look) {
-  for (group = group.relative_path(); !group.empty(); group = group.parent_path()) look(hierarchy / group);
-  look(hierarchy);
-}
-
-void look_for_memory(GroupLimits& limits, const Path& limit, const Path& used) {
-  const std::optional<double> bytes = number_in(limit);
-  if (!bytes || *bytes <= 0 || *bytes >= 1e18) return;  // "max", or the number that version 1 has for it
-  const auto value = static_cast<std::uint64_t>(*bytes);
-  if (limits.memory && *limits.memory <= value) return;
-  limits.memory = value;
-  limits.memory_used.reset();
-  if (const auto now = number_in(used)) limits.memory_used = static_cast<std::uint64_t>(*now);
-}
-
-void look_in_version_2(GroupLimits& limits, const Path& folder) {
-  std::istringstream cpu(first_line(folder / "cpu.max"));
-  double quota = 0, period = 0;
-  if (cpu >> quota >> period && quota > 0 && period > 0) keep_least(limits.cpus, quota / period);
-  look_for_memory(limits, folder / "memory.max", folder / "memory.current");
-}
-
-void look_in_version_1(GroupLimits& limits, const std::string& controller, const Path& folder) {
-  if (controller == "memory") {
-    look_for_memory(limits, folder / "memory.limit_in_bytes", folder / "memory.usage_in_bytes");
-    return;
-  }
-  const auto quota = number_in(folder / "cpu.cfs_quota_us"), period = number_in(folder / "cpu.cfs_period_us");
-  if (quota && period && *quota > 0 && *period > 0) keep_least(limits.cpus, *quota / *period);
-}
 
 std::string kind_of(long magic) {
   switch (magic) {
@@ -133,31 +77,6 @@ std::string chosen_word(std::string_view choices) {
   const auto begin = choices.find('['), end = choices.find(']');
   if (begin == choices.npos || end == choices.npos || end < begin) return "";
   return std::string(choices.substr(begin + 1, end - begin - 1));
-}
-
-GroupLimits group_limits(const Path& root) {
-  GroupLimits limits;
-  const Path groups = root / "sys/fs/cgroup";
-  std::ifstream file(root / "proc/self/cgroup");
-  for (std::string line; std::getline(file, line);) {  // "4:cpu,cpuacct:/path", version 2: "0::/path"
-    const auto first = line.find(':'), second = line.find(':', first + 1);
-    if (first == std::string::npos || second == std::string::npos) continue;
-    const Path group = line.substr(second + 1);
-    const std::string controllers = line.substr(first + 1, second - first - 1);
-    if (controllers.empty()) {
-      upwards(groups, group, [&](const Path& folder) { look_in_version_2(limits, folder); });
-      continue;
-    }
-    std::istringstream names(controllers);
-    for (std::string name; std::getline(names, name, ',');) {
-      if (name != "cpu" && name != "memory") continue;
-      std::error_code error;
-      const Path hierarchy =
-          groups / (std::filesystem::exists(groups / controllers, error) ? controllers : name);
-      upwards(hierarchy, group, [&](const Path& folder) { look_in_version_1(limits, name, folder); });
-    }
-  }
-  return limits;
 }
 
 Machine describe_machine(const Path& folder) {

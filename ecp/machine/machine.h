@@ -8,16 +8,10 @@
 #include <string_view>
 #include <vector>
 
+#include "ecp/base/control_group.h"
 #include "ecp/base/files.h"
 
 namespace ecp {
-
-/// What a container or a service manager allows (control groups, version 1 or 2).
-struct GroupLimits {
-  std::optional<double> cpus;                // CPU time per time
-  std::optional<std::uint64_t> memory;       // bytes
-  std::optional<std::uint64_t> memory_used;  // of the group that has the limit
-};
 
 struct FileSystem {
   std::string path;                   // as asked for
@@ -47,8 +41,6 @@ struct Machine {
 /// something that can't be used.
 Machine describe_machine(const Path& folder);
 
-/// The limits of this process's control groups. `root` stands before /proc and /sys, for tests.
-GroupLimits group_limits(const Path& root = "/");
 /// The chosen word of "always [madvise] never".
 std::string chosen_word(std::string_view choices);
 

@@ -4,9 +4,10 @@ import json
 import math
 import unittest
 
-from support import CONFIG, CommandTest, text
+from support import CONFIG, CommandTest, needs_training, text
 
 
+@needs_training
 class Eval(CommandTest):
     def setUp(self):
         super().setUp()

@@ -2,7 +2,7 @@
 
 import unittest
 
-from support import CONFIG, CommandTest, text
+from support import CONFIG, CommandTest, needs_training, text
 
 # Command line, exit code, what the line must say.
 MISTAKES = [
@@ -49,6 +49,7 @@ MISTAKES = [
 ]
 
 
+@needs_training
 class Messages(CommandTest):
     def test_each_mistake_is_one_line_that_helps(self):
         self.tokenize("train", text(60))

@@ -31,6 +31,8 @@ log_every = 2
 sample_tokens = 8
 """
 
+needs_training = unittest.skipUnless((BINARY / "ecp-torch").exists(), "built without LibTorch")
+
 
 def text(lines, seed=1):
     """Lines of small words, different for each seed."""

@@ -14,12 +14,13 @@ import time
 import unittest
 from pathlib import Path
 
-from support import BINARY, CONFIG, CommandTest, text
+from support import BINARY, CONFIG, CommandTest, needs_training, text
 
 KILLS = int(os.environ.get("ECP_KILLS", "10"))
 CLOCK = ("seconds", "tokens_per_second", "peak_memory")
 
 
+@needs_training
 class SurvivalTest(CommandTest):
     settings = {}
 

@@ -5,9 +5,10 @@ import os
 import shutil
 import unittest
 
-from support import CONFIG, CommandTest, text
+from support import CONFIG, CommandTest, needs_training, text
 
 
+@needs_training
 class Train(CommandTest):
     def setUp(self):
         super().setUp()
