@@ -84,6 +84,12 @@ bool parse_number(std::string_view text, Number& value) {
   return error == std::errc() && end == text.data() + text.size();
 }
 
+/// Without the quotation marks that somebody gave to a string.
+std::string_view unquoted(std::string_view text) {
+  const bool is_quoted = text.size() >= 2 && text.front() == '"' && text.back() == '"';
+  return is_quoted ? text.substr(1, text.size() - 2) : text;
+}
+
 std::vector<std::string_view> split_commas(std::string_view text) {
   if (text.size() >= 2 && text.front() == '[' && text.back() == ']') text = text.substr(1, text.size() - 2);
   std::vector<std::string_view> parts;
@@ -92,8 +98,7 @@ std::vector<std::string_view> split_commas(std::string_view text) {
     std::string_view part = text.substr(0, comma);
     while (!part.empty() && part.front() == ' ') part.remove_prefix(1);
     while (!part.empty() && part.back() == ' ') part.remove_suffix(1);
-    if (part.size() >= 2 && part.front() == '"' && part.back() == '"') part = part.substr(1, part.size() - 2);
-    parts.push_back(part);
+    parts.push_back(unquoted(part));
     if (comma == std::string_view::npos) break;
     text.remove_prefix(comma + 1);
   }
@@ -211,7 +216,7 @@ RawValue parse_override(const Field& field, std::string_view section, std::strin
                                  return {value, where};
                                },
                                [&](const std::string*) -> RawValue {
-                                 return {std::string(text), where};
+                                 return {std::string(unquoted(text)), where};
                                },
                                [&](const std::vector<std::string>*) -> RawValue {
                                  std::vector<std::string> values;

@@ -68,8 +68,8 @@ void require_output(std::string_view option, const Path& path, std::string_view 
   while (!std::filesystem::exists(folder, error)) folder = folder_of(folder);
   require(std::filesystem::is_directory(folder, error), "{}: '{}': '{}' is no folder", option, shown,
           folder.string());
-  require(::access(folder.c_str(), W_OK) == 0, "{}: cannot write into folder '{}': {}", option,
-          folder.string(), std::strerror(errno));
+  if (::access(folder.c_str(), W_OK) != 0)
+    fail("{}: cannot write into folder '{}': {}", option, folder.string(), std::strerror(errno));
 }
 
 std::vector<Path> with_checkpoint(const Path& checkpoint, std::vector<Path> inputs) {

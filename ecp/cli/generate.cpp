@@ -124,7 +124,12 @@ class Run {
   std::string feed_prompt() {
     if (!by_token_) {
       std::string prompt = prompt_of(options_);
-      session_.prompt(prompt);
+      try {
+        session_.prompt(prompt);
+      } catch (const Error& error) {
+        fail("{}: {}", options_.prompt_file.empty() ? "prompt" : "'" + options_.prompt_file + "'",
+             error.what());
+      }
       return prompt;
     }
     const std::vector<Token> tokens = tokens_of(options_, model_->config());

@@ -104,6 +104,11 @@ Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows,
   return total;
 }
 
+bool is_lossless(const TokenFile& data) {
+  const std::string& kind = data.info().tokenizer_kind;
+  return kind == "bytes" || kind == "sentencepiece" || data.tokenizer()->lossless();
+}
+
 }  // namespace
 
 Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const EvaluationOptions& options,
@@ -135,6 +140,7 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
   result.tokens = total.tokens;
   result.window = options.window;
   result.context = context;
+  result.lossless = is_lossless(data);
   result.cross_documents = options.cross_documents;
   result.protocol = options.protocol;
   const TextCounts counts = size == data.size() ? TextCounts{data.info().words, data.info().bytes}
@@ -179,6 +185,7 @@ nlohmann::ordered_json to_json(const Evaluation& evaluation) {
           {"bytes", evaluation.bytes},
           {"window", evaluation.window},
           {"context", evaluation.context},
+          {"lossless", evaluation.lossless},
           {"cross_documents", evaluation.cross_documents},
           {"protocol", name_of(evaluation.protocol)}};
 }

@@ -48,6 +48,7 @@ struct Evaluation {
   std::uint64_t bytes = 0;
   std::int64_t window = 0;
   std::int64_t context = 0;
+  bool lossless = true;  // false: the tokenizer loses text, whose bytes and words count but cost nothing
   bool cross_documents = true;
   Protocol protocol = Protocol::standard;
 };

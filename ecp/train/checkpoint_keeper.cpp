@@ -110,7 +110,7 @@ void CheckpointKeeper::link(const TrainingState& state) const {
 std::string CheckpointKeeper::describe_newest() const {
   const std::vector<std::int64_t> steps = folder_.steps();
   return steps.empty() ? "no checkpoint was written yet"
-                       : fmt::format("the checkpoint of step {} is intact", steps.back());
+                       : fmt::format("the last checkpoint is that of step {}", steps.back());
 }
 
 }  // namespace ecp

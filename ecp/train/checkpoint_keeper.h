@@ -44,7 +44,7 @@ class CheckpointKeeper {
 
   /// Points `last` and, where that checkpoint is there, `best` at their checkpoints.
   void link(const TrainingState& state) const;
-  /// "the checkpoint of step 20 is intact" or "no checkpoint was written yet".
+  /// "the last checkpoint is that of step 20" or "no checkpoint was written yet".
   [[nodiscard]] std::string describe_newest() const;
 
  private:

@@ -14,7 +14,6 @@
 #include "ecp/base/system.h"
 #include "ecp/config/config_file.h"
 #include "ecp/model/language_model.h"
-#include "ecp/runtime/model.h"
 #include "ecp/train/batches.h"
 #include "ecp/train/initial_weights.h"
 #include "ecp/train/memory.h"
@@ -27,8 +26,6 @@
 
 namespace ecp {
 namespace {
-
-constexpr std::size_t prompt_tokens = 32;  // of the validation data, where no prompt is given
 
 int set_threads(const TrainConfig& config) {
   const int threads = config.threads > 0 ? static_cast<int>(config.threads) : available_cpus();
@@ -344,33 +341,13 @@ class Trainer {
       state_.pending.sample = false;
       return;
     }
-    Sampling sampling;
-    sampling.seed = static_cast<std::uint64_t>(config_.train.seed);
-    sampling.max_tokens = config_.train.sample_tokens;
-    sampling.ignore_end_of_text = true;
-    Session session =
-        Model::create(config_.model, model_.weights(), data_.tokenizer(), threads_)->session(sampling);
-    SampleReport report;
-    report.step = state_.step;
-    if (config_.train.sample_prompt.empty()) {
-      const TokenFile& file = data_.validation() != nullptr ? *data_.validation() : *data_.files().front();
-      std::vector<Token> tokens;
-      for (std::uint64_t i = 0; i < std::min<std::uint64_t>(prompt_tokens, file.size()); ++i)
-        tokens.push_back(file[i]);
-      report.prompt = data_.tokenizer()->decode(tokens);
-      session.prompt(tokens);
-    } else {
-      report.prompt = config_.train.sample_prompt;
-      session.prompt(report.prompt);
-    }
-    while (const auto piece = session.next()) {
-      if (asked_to_stop()) return;
-      report.text += *piece;
-    }
+    auto report = sample_text(config_, model_, data_, threads_, [this] { return asked_to_stop(); });
+    if (!report) return;
+    report->step = state_.step;
     add_metrics(
-        {{"kind", "sample"}, {"step", report.step}, {"prompt", report.prompt}, {"text", report.text}});
+        {{"kind", "sample"}, {"step", report->step}, {"prompt", report->prompt}, {"text", report->text}});
     state_.pending.sample = false;
-    if (observer_.sampled) observer_.sampled(report);
+    if (observer_.sampled) observer_.sampled(*report);
   }
 
   void warn(const std::string& text) const {

@@ -24,6 +24,7 @@
 #include "ecp/config/train_config.h"
 #include "ecp/eval/perplexity.h"
 #include "ecp/train/checkpoint_keeper.h"
+#include "ecp/train/sample.h"
 
 namespace ecp {
 
@@ -60,12 +61,6 @@ struct SkipReport {
   std::int64_t in_row = 0;
   std::string reason;  // "loss is nan"
   std::string where;   // the windows: "'one.npy' from tokens 320, 128"
-};
-
-struct SampleReport {
-  std::int64_t step = 0;
-  std::string prompt;
-  std::string text;  // what the model wrote after it
 };
 
 /// How a run reports itself; empty functions are silence.

@@ -125,6 +125,10 @@ TEST_F(Fields, OverridesAreReadAsTheFieldsType) {
   EXPECT_THAT(example_.weights, ElementsAre(1, 2.5));
   EXPECT_EQ(override_with("files", "[]"), "");
   EXPECT_THAT(example_.files, IsEmpty());
+  EXPECT_EQ(override_with("name", "\"a b\""), "");
+  EXPECT_EQ(example_.name, "a b");
+  EXPECT_EQ(override_with("name", "\"\""), "");
+  EXPECT_EQ(example_.name, "");
 }
 
 TEST_F(Fields, OverridesMustBeWholeValues) {

@@ -23,8 +23,8 @@ class Eval(CommandTest):
         result = self.figures("--output", "run/evaluations/validation.json")
         self.assertEqual(self.figures("--output", "new/deep/result.json"), result)
         self.assertEqual(list(result), ["checkpoint", "data", "loss", "perplexity_token", "perplexity_word",
-                                        "bits_per_byte", "tokens", "words", "bytes", "window", "context", "cross_documents",
-                                        "protocol"])
+                                        "bits_per_byte", "tokens", "words", "bytes", "window", "context", "lossless",
+                                        "cross_documents", "protocol"])
         content = (self.folder / "validation.txt").read_bytes()
         self.assertEqual(result["bytes"], len(content))
         self.assertEqual(result["tokens"], len(content))
@@ -63,7 +63,7 @@ class Eval(CommandTest):
     def test_documents_apart(self):
         self.write("one.txt", text(3, seed=4))
         self.write("two.txt", text(4, seed=5))
-        self.ecp("tokenize", "one.txt", "two.txt", "--output", "validation.npy")
+        self.ecp("tokenize", "one.txt", "two.txt", "--output", "validation.npy", "--tokenizer", "bytes", "--force")
         together, apart = self.figures(), self.figures("--documents-apart")
         self.assertEqual((together["cross_documents"], apart["cross_documents"]), (True, False))
         self.assertEqual((together["tokens"], together["bytes"]), (apart["tokens"], apart["bytes"]))
@@ -75,6 +75,17 @@ class Eval(CommandTest):
         self.assertFalse(best["cross_documents"])
         result = json.loads(self.ecp("eval", "apart", "--data", "validation.npy", "--documents-apart", "--json").stdout)
         self.assertAlmostEqual(result["loss"], best["loss"], places=6)
+
+    def test_a_tokenizer_that_loses_text_is_named(self):
+        self.assertTrue(self.figures()["lossless"])
+        self.write("vocab.txt", "[UNK]\n[SEP]\none\ntwo\nthree\nriver\n")
+        for name, seed in (("train", 1), ("validation", 2)):
+            self.write(f"{name}.txt", text(40, seed=seed))
+            self.ecp("tokenize", f"{name}.txt", "--output", f"{name}.npy", "--tokenizer", "vocab.txt", "--force")
+        self.ecp("train", "config.toml", "--output", "words")
+        evaluate = ["eval", "words", "--data", "validation.npy"]
+        self.assertFalse(json.loads(self.ecp(*evaluate, "--json").stdout)["lossless"])
+        self.assertIn("tokenizer loses text", self.ecp(*evaluate).stdout)
 
     def test_mistakes(self):
         evaluate = ["eval", "run", "--data", "validation.npy"]

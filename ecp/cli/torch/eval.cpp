@@ -64,6 +64,8 @@ void run(Options options) {
   const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
   if (!options.output.empty()) write_output(options.output, text);
   fmt::print("{}", options.json ? text : table(result));
+  if (!options.json && !result.lossless)
+    fmt::print("\nThe data's tokenizer loses text, which is counted in words and bytes but not paid for.\n");
 }
 
 }  // namespace
