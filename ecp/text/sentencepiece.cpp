@@ -11,10 +11,10 @@
 #include "ecp/base/hash.h"
 #include "ecp/text/json.h"
 #include "ecp/text/per_thread.h"
-#include "ecp/text/segment_cache.h"
 #include "ecp/text/sentencepiece_bpe.h"
 #include "ecp/text/space_mark.h"
 #include "ecp/text/utf8.h"
+#include "ecp/text/word_cache.h"
 
 namespace sentencepiece::logging {
 void SetMinLogLevel(int level);  // exported by the library, declared in a header that isn't installed
@@ -68,15 +68,13 @@ class SentencePieceTokenizer final : public Tokenizer {
     const std::size_t valid = utf8_prefix(text).length;
     require(valid == text.size(), "text: not UTF-8 at byte {}", valid);
     auto lent = caches_.lend();
-    SegmentCache& cache = *lent;
+    WordCache& cache = *lent;
     while (!text.empty()) {
       const std::string_view segment = text.substr(0, next_segment(text));
       text.remove_prefix(segment.size());
       if (segment == "\n") {
         ids.push_back(newline_);
-      } else if (const std::span<const Token> known = cache.find(segment); !known.empty()) {
-        ids.insert(ids.end(), known.begin(), known.end());
-      } else {
+      } else if (!cache.find(segment, ids)) {
         const std::size_t before = ids.size();
         encode_segment(segment, ids);
         cache.insert(segment, std::span(ids).subspan(before));
@@ -142,7 +140,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::vector<std::string> bytes_;
   Token newline_ = 0;
   std::optional<Token> end_of_text_;
-  mutable PerThread<SegmentCache> caches_;
+  mutable PerThread<WordCache> caches_;
 };
 
 }  // namespace

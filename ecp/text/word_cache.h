@@ -2,10 +2,12 @@
 // encoding it. For sources of this room.
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -14,40 +16,56 @@
 
 namespace ecp::text {
 
-/// A table of fixed size in which a word has one place, so that a newer word may push out an older one.
+/// For one thread at a time. 8 MB at most, of which only what is used is taken: a word has two places, a
+/// cache line each, and the newer of two pushes out the older. Words that are long, or of many ids, are not
+/// kept.
 class WordCache {
  public:
-  WordCache() : entries_(new Entry[size]()) {}
+  WordCache() {
+    constexpr std::size_t bytes = 2 * sets * sizeof(Entry);
+    std::size_t room = bytes + alignof(Entry);
+    memory_.reset(std::calloc(room, 1));  // zeros, whose pages aren't taken before they are used
+    void* begin = memory_.get();
+    if (begin == nullptr) throw std::bad_alloc();
+    entries_ = static_cast<Entry*>(std::align(alignof(Entry), bytes, begin, room));
+  }
 
   /// Appends the ids of `word` if they are known.
   bool find(std::string_view word, std::vector<Token>& ids) const {
     if (word.size() > longest || word.empty()) return false;
-    const Entry& entry = entries_[place(word)];
-    if (entry.length != word.size() || std::memcmp(entry.word.data(), word.data(), word.size()) != 0)
-      return false;
-    ids.insert(ids.end(), entry.ids.begin(), entry.ids.begin() + entry.count);
-    return true;
+    const Entry* const two = places(word);
+    for (const Entry* entry : {two, two + 1}) {
+      if (entry->length != word.size() || std::memcmp(entry->word, word.data(), word.size()) != 0) continue;
+      ids.insert(ids.end(), entry->ids, entry->ids + entry->count);
+      return true;
+    }
+    return false;
   }
 
-  /// Words that are long or have many ids are not kept.
   void insert(std::string_view word, std::span<const Token> ids) {
     if (word.size() > longest || word.empty() || ids.size() > most_ids) return;
-    Entry& entry = entries_[place(word)];
-    entry.length = static_cast<std::uint8_t>(word.size());
-    entry.count = static_cast<std::uint8_t>(ids.size());
-    std::memcpy(entry.word.data(), word.data(), word.size());
-    std::copy(ids.begin(), ids.end(), entry.ids.begin());
+    Entry* const two = places(word);
+    two[1] = two[0];
+    two->length = static_cast<std::uint8_t>(word.size());
+    two->count = static_cast<std::uint8_t>(ids.size());
+    std::memcpy(two->word, word.data(), word.size());
+    std::copy(ids.begin(), ids.end(), two->ids);
   }
 
  private:
-  static constexpr std::size_t longest = 30, most_ids = 8, size = std::size_t{1} << 15;
+  static constexpr std::size_t longest = 26, most_ids = 9;
+  static constexpr unsigned log_sets = 16;
+  static constexpr std::size_t sets = std::size_t{1} << log_sets;
 
   struct alignas(64) Entry {
     std::uint8_t length, count;
-    std::array<char, longest> word;
-    std::array<Token, most_ids> ids;
+    char word[longest];
+    Token ids[most_ids];
   };
   static_assert(sizeof(Entry) == 64);
+  struct Free {
+    void operator()(void* memory) const { std::free(memory); }
+  };
 
   static std::uint64_t load(const char* bytes, std::size_t count) {
     std::uint64_t value = 0;
@@ -55,7 +73,7 @@ class WordCache {
     return value;
   }
 
-  static std::size_t place(std::string_view word) {
+  [[nodiscard]] Entry* places(std::string_view word) const {
     constexpr std::uint64_t multiplier = 0x9E3779B97F4A7C15u;
     const char* bytes = word.data();
     std::size_t left = word.size();
@@ -68,11 +86,13 @@ class WordCache {
     } else {
       hash ^= load(bytes, 1) | load(bytes + left / 2, 1) << 8 | load(bytes + left - 1, 1) << 16;
     }
-    return mix(hash * multiplier) & (size - 1);
+    // Only a product's upper bits depend on all of its factors' bits.
+    return entries_ + 2 * (hash * multiplier >> (64 - log_sets));
   }
   static std::uint64_t mix(std::uint64_t value) { return value ^ value >> 32; }
 
-  std::unique_ptr<Entry[]> entries_;
+  std::unique_ptr<void, Free> memory_;
+  Entry* entries_ = nullptr;  // of zeros at first: no word is empty
 };
 
 }  // namespace ecp::text
