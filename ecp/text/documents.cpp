@@ -46,25 +46,26 @@ class JsonLines final : public DocumentReader {
 
  private:
   bool next_document() {
-    for (std::string line; next_line(line);) {
+    for (std::string_view line; next_line(line);) {
       if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
       const std::string place = file_->name() + ":" + std::to_string(line_number_);
-      const nlohmann::json json = text::parse_object(line, place);
+      nlohmann::json json = text::parse_object(line, place);
       const auto found = json.find("text");
       require(found != json.end() && found->is_string(), "'{}': expected a string \"text\"", place);
-      document_ = found->get<std::string>();
+      document_ = std::move(found->get_ref<std::string&>());
       given_ = 0;
       return true;
     }
     return false;
   }
 
-  bool next_line(std::string& line) {
+  /// The line is valid until the next call.
+  bool next_line(std::string_view& line) {
     std::size_t searched = 0;
     for (;;) {
       const std::size_t end = buffer_.find('\n', start_ + searched);
       if (end != std::string::npos) {
-        line.assign(buffer_, start_, end - start_);
+        line = std::string_view(buffer_).substr(start_, end - start_);
         start_ = end + 1;
         ++line_number_;
         return true;
@@ -74,7 +75,8 @@ class JsonLines final : public DocumentReader {
               line_number_ + 1, longest_json_line);
       buffer_.erase(0, std::exchange(start_, 0));
       if (file_->read_block(buffer_)) continue;
-      line = std::exchange(buffer_, {});
+      line = buffer_;
+      start_ = buffer_.size();
       ++line_number_;
       return !line.empty();
     }
