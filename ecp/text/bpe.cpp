@@ -10,6 +10,7 @@
 #include "ecp/text/bpe_file.h"
 #include "ecp/text/per_thread.h"
 #include "ecp/text/space_mark.h"
+#include "ecp/text/tokenizer_parts.h"
 #include "ecp/text/unicode.h"
 #include "ecp/text/utf8.h"
 #include "ecp/text/word_cache.h"
@@ -92,19 +93,11 @@ class BpeTokenizer final : public Tokenizer {
     return 0;
   }
 
-  std::string_view bytes_of(Token token) const override {
-    require(token < bytes_.size(), "token {}: expected one below the vocabulary's size, {}", token,
-            bytes_.size());
-    return bytes_[token];
-  }
+  std::string_view bytes_of(Token token) const override { return entry_of(bytes_, token); }
 
   void save(const Path& folder) const override {
     write_file(folder / "huggingface.json", json_);
-    nlohmann::ordered_json json = {{"format", "ecp-tokenizer"},
-                                   {"version", 1},
-                                   {"kind", kind()},
-                                   {"vocab_size", vocab_size()},
-                                   {"hash", hash_}};
+    nlohmann::ordered_json json = description(*this);
     json["end_of_text"] = end_of_text_ ? nlohmann::ordered_json(*end_of_text_) : nlohmann::ordered_json();
     write_file(folder / "tokenizer.json", json.dump(2) + "\n");
   }

@@ -7,6 +7,7 @@
 #include "ecp/text/bpe.h"
 #include "ecp/text/json.h"
 #include "ecp/text/sentencepiece.h"
+#include "ecp/text/tokenizer_parts.h"
 #include "ecp/text/utf8.h"
 #include "ecp/text/wordpiece.h"
 
@@ -41,12 +42,7 @@ class ByteTokenizer final : public Tokenizer {
   }
   std::string hash() const override { return hash_bytes("ecp byte tokenizer"); }
   void save(const Path& folder) const override {
-    const nlohmann::ordered_json json = {{"format", "ecp-tokenizer"},
-                                         {"version", 1},
-                                         {"kind", kind()},
-                                         {"vocab_size", vocab_size()},
-                                         {"hash", hash()}};
-    write_file(folder / "tokenizer.json", json.dump(2) + "\n");
+    write_file(folder / description_file, text::description(*this).dump(2) + "\n");
   }
 
  private:

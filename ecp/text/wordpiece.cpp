@@ -1,4 +1,5 @@
 #include "ecp/text/wordpiece.h"
+#include "ecp/text/tokenizer_parts.h"
 
 #include <array>
 #include <unordered_map>
@@ -147,17 +148,12 @@ class WordPieceTokenizer final : public Tokenizer {
     return 0;
   }
 
-  std::string_view bytes_of(Token token) const override {
-    require(token < bytes_.size(), "token {}: expected one below the vocabulary's size, {}", token,
-            bytes_.size());
-    return bytes_[token];
-  }
+  std::string_view bytes_of(Token token) const override { return entry_of(bytes_, token); }
 
   void save(const Path& folder) const override {
     write_file(folder / "vocab.txt", vocab_);
-    const nlohmann::ordered_json json = {
-        {"format", "ecp-tokenizer"},  {"version", 1},   {"kind", kind()},
-        {"vocab_size", vocab_size()}, {"hash", hash()}, {"wikitext", wikitext_}};
+    nlohmann::ordered_json json = description(*this);
+    json["wikitext"] = wikitext_;
     write_file(folder / "tokenizer.json", json.dump(2) + "\n");
   }
 
