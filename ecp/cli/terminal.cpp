@@ -131,7 +131,8 @@ void StatusLine::finish() {
 ProgressFunction progress_bar() {
   struct State {
     StatusLine line;
-    std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point start;  // of `what`, as far as anybody told
+    std::uint64_t done = 0;                       // by then
     std::string what;
   };
   auto state = std::make_shared<State>();
@@ -141,9 +142,11 @@ ProgressFunction progress_bar() {
       if (!state->what.empty()) state->line.finish();
       state->what = progress.what;
       state->start = now;
+      state->done = progress.done;
     }
-    const double seconds = std::max(1e-3, std::chrono::duration<double>(now - state->start).count());
-    const double rate = static_cast<double>(progress.done) / seconds;
+    constexpr double shortest = 0.2;  // that a rate can be told from
+    const double seconds = std::chrono::duration<double>(now - state->start).count();
+    const double rate = seconds < shortest ? 0 : static_cast<double>(progress.done - state->done) / seconds;
     const bool bytes = progress.unit == "B";
     const auto amount = [&](double value) {
       return bytes ? format_bytes(static_cast<std::uint64_t>(value))
@@ -162,7 +165,7 @@ ProgressFunction progress_bar() {
       }
       text += fmt::format(" of {} ({:.0f} %)", amount(static_cast<double>(progress.total)), share * 100);
     }
-    text += fmt::format(", {}/s", amount(rate));
+    if (rate > 0) text += fmt::format(", {}/s", amount(rate));
     if (progress.total > progress.done && rate > 0) {
       text += ", " + format_seconds(static_cast<double>(progress.total - progress.done) / rate) + " left";
     }
