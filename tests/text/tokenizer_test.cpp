@@ -306,6 +306,34 @@ TEST(TokenizerBadInput, AModelThatWouldLoseCharactersIsRefused) {
               HasSubstr("expected a model with a piece for the space"));
 }
 
+TEST(Tokenizer, SaysWhatOfAModelFromElsewhereIsNotApplied) {
+  const TemporaryFolder folder;
+  sample_tokenizers()[1]->save(folder.path());
+  const std::string model = read_file(folder / "tokenizer.model");
+  const auto differences = [&](const std::string& more) {
+    return text::sentencepiece_tokenizer(model + more, "m", false)->differences();
+  };
+  EXPECT_EQ(sample_tokenizers()[1]->differences(), "");
+  EXPECT_EQ(differences(""), "");
+  const auto message = [](char field, const std::string& content) {
+    return std::string{static_cast<char>(field << 3 | 2), static_cast<char>(content.size())} + content;
+  };
+  // SentencePiece's defaults: what isn't said is done.
+  const std::string rules = message(1, "nmt_nfkc") + message(2, "a table");
+  EXPECT_EQ(
+      differences(message(3, rules)),
+      "text is encoded as it is written; of this model aren't applied: the normalisation nmt_nfkc, a space "
+      "before the text, removal of repeated spaces");
+  const std::string prefix = {3 << 3, 0}, spaces = {4 << 3, 0};
+  EXPECT_THAT(differences(message(3, rules + prefix + spaces)),
+              ::testing::EndsWith("the normalisation nmt_nfkc"));
+  const std::string mark(text::space_mark);
+  EXPECT_THAT(differences(message(1, message(1, mark + "of" + mark + "the"))),
+              ::testing::EndsWith("aren't applied: 1 pieces that span words"));
+  EXPECT_EQ(differences(message(1, message(1, mark + mark + mark + "the"))), "")
+      << "a run of spaces and a word";
+}
+
 TEST(TokenizerBadInput, TrainingSaysWhatIsWrong) {
   EXPECT_THAT(error_of([] { (void)train_on(sample_text(200), "bpe", 30000); }),
               HasSubstr("is too large for this text"));
