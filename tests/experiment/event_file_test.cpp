@@ -118,6 +118,25 @@ TEST(EventFile, SaysWhereItCannotWrite) {
               HasSubstr("missing/events.out.tfevents."));
 }
 
+TEST(EventFile, WhatFoundNoSpaceIsWrittenLater) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full on this machine";
+  const TemporaryFolder folder;
+  EventFile file(folder.path(), std::nullopt);
+  const std::string begun = read_file(file.path());
+  std::filesystem::remove(file.path());
+  std::filesystem::create_symlink("/dev/full", file.path());
+  EXPECT_FALSE(file.add({{"a", 1, 2.0}}, 1));
+  EXPECT_FALSE(file.add({{"b", 2, 3.0}}, 2));
+  EXPECT_THROW(file.flush(), NoSpace);
+  std::filesystem::remove(file.path());
+  write_file(file.path(), begun);
+  EXPECT_TRUE(file.add({{"c", 3, 4.0}}, 3));
+  const auto all = records(file.path());
+  ASSERT_EQ(all.size(), 4u);
+  for (std::size_t i = 1; i < 4; ++i)
+    EXPECT_THAT(all[i], HasSubstr(std::string("\x0A\x01") + "?abc"[i])) << "the tag of value " << i;
+}
+
 TEST(EventFile, WhatWasAddedIsThere) {
   const TemporaryFolder folder;
   EventFile file(folder.path());
