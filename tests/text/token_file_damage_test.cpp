@@ -60,8 +60,17 @@ void write_some(const Path& path, const std::shared_ptr<const Tokenizer>& tokeni
   writer.commit();
 }
 
+std::vector<std::shared_ptr<const Tokenizer>> tokenizers_of_all_kinds() {
+  const TemporaryFolder folder;
+  write_file(folder / "vocab.txt", "[UNK]\n[SEP]\nlo\n##mi\n##ra\nst\n");
+  auto all = sample_tokenizers();
+  all.push_back(load_tokenizer(folder / "vocab.txt"));
+  all.push_back(load_tokenizer(Path(ECP_SOURCE_DIR) / "tests/text/tokenizers/gpt2.json"));
+  return all;
+}
+
 TEST(TokenFileDamage, IsRefusedOrChangesNothing) {
-  for (const auto& tokenizer : sample_tokenizers()) {
+  for (const auto& tokenizer : tokenizers_of_all_kinds()) {
     const TemporaryFolder folder;
     write_some(folder / "data.npy", tokenizer);
     const Content original(folder / "data.npy");
