@@ -1,6 +1,9 @@
 // SIGINT (Ctrl-C) and SIGTERM as requests to stop: long work asks now and then and ends in order.
 #pragma once
 
+#include <cstddef>
+#include <memory>
+
 #include "ecp/base/error.h"
 
 namespace ecp {
@@ -17,14 +20,24 @@ class Interrupted : public Error {
 };
 
 /// While it lives, the first SIGINT or SIGTERM is noted; any after it ends the process at once. A blocked
-/// system call returns EINTR. For programs; one at a time, or Error.
+/// system call returns EINTR. For programs, in their main thread; one at a time, or Error.
+///
+/// The handler runs on a stack of its own: while oneDNN 2.6's generated kernels compute, the stack pointer
+/// holds an address of data, and what the system puts there for a handler would overwrite it.
 class StopRequests {
  public:
   StopRequests();
   StopRequests(const StopRequests&) = delete;
   StopRequests& operator=(const StopRequests&) = delete;
   ~StopRequests();
+
+ private:
+  std::unique_ptr<std::byte[]> stack_;
 };
+
+/// Makes this thread, and those that it starts, leave SIGINT and SIGTERM to others: for threads that compute,
+/// which have no such stack.
+void leave_stop_requests_to_others() noexcept;
 
 /// The signal that was noted; 0: none, or nobody is noting. Cheap, from any thread.
 int stop_requested() noexcept;

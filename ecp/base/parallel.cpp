@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "ecp/base/error.h"
+#include "ecp/base/interrupt.h"
 #include "ecp/base/system.h"
 
 namespace ecp {
@@ -53,6 +54,7 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::serve(Worker& worker) {
+  leave_stop_requests_to_others();
   for (std::uint32_t seen = 0;;) {
     wait_while_equal(worker.ticket, seen, spins_);
     seen = worker.ticket.load(std::memory_order_acquire);

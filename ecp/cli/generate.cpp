@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -17,6 +16,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/files.h"
+#include "ecp/base/interrupt.h"
 #include "ecp/base/system.h"
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
@@ -34,26 +34,12 @@ struct Options {
   bool json = false, quiet = false;
 };
 
-std::atomic<bool> interrupted = false;
-static_assert(std::atomic<bool>::is_always_lock_free);
-
-/// The first Ctrl-C ends generation between two tokens; a second one ends the process. A reader that went
-/// away shows in the result of writing.
-void take_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { interrupted = true; };
-  action.sa_flags = SA_RESETHAND;
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-}
-
 /// Writes and flushes. False if nobody reads any more, or on Ctrl-C; fails on everything else.
 bool show(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
     return true;
   const int reason = errno;
-  if (reason == EPIPE || interrupted) return false;
+  if (reason == EPIPE || stop_requested() != 0) return false;
   fail("cannot write to standard output: {}", std::strerror(reason));
 }
 
@@ -95,7 +81,7 @@ class Run {
     bool reader = options_.json || show(prompt);
     char last = prompt.empty() ? '\n' : prompt.back();
     std::string text;
-    while (reader && !interrupted) {
+    while (reader && stop_requested() == 0) {
       note_length();
       const auto piece = next();
       if (!piece) break;
@@ -114,7 +100,8 @@ class Run {
       show("\n");
     }
     report(prompt_time.count(), time.count());
-    if (interrupted && options_.stream.empty()) throw CLI::RuntimeError(128 + SIGINT);
+    if (const int signal = stop_requested(); signal != 0 && options_.stream.empty())
+      throw CLI::RuntimeError(128 + signal);
   }
 
  private:
@@ -188,7 +175,8 @@ void generate(Options& options) {
     options.sampling.ignore_end_of_text = true;
   }
   options.sampling.validate();
-  take_signals();
+  const StopRequests stop_requests;  // the first Ctrl-C ends generation between two tokens
+  std::signal(SIGPIPE, SIG_IGN);     // a reader that went away shows in the result of writing
   Run run(options);
   run();
 }

@@ -56,7 +56,7 @@ class Doctor {
   void processor() {
     if (!has("avx2")) {
       warn("no-avx2",
-           "the processor has no AVX2, or hides it: all kernels run on their portable code, several times "
+           "the processor has no AVX2, or hides it: all kernels run on their portable code, half as fast or "
            "slower",
            "use another machine, or let the virtual machine pass the host's processor through");
     } else if (!has("avx512_bf16") && !has("amx_bf16")) {
