@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -36,6 +37,12 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
   for (char& c : message) {
     if (c == '\n') c = ' ';
   }
+  constexpr std::string_view conversion = "Could not convert: ";  // "--option = value", of numbers only
+  if (const auto equals = message.find(" = "); message.starts_with(conversion) && equals != message.npos) {
+    message = fmt::format("{}: expected a number, got '{}'",
+                          message.substr(conversion.size(), equals - conversion.size()),
+                          message.substr(equals + 3));
+  }
   std::string hint;
   // This error's own name is that of the subcommand, so its type has to tell.
   const bool unexpected = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
@@ -50,7 +57,11 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
     }
   }
   const bool no_command = app.get_subcommands().empty() && error.get_name() == "RequiredError" && argc > 1;
-  const std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name();
+  std::string command;  // "data stats"
+  for (const CLI::App* sub = &app; !sub->get_subcommands().empty();) {
+    sub = sub->get_subcommands().front();
+    command += (command.empty() ? "" : " ") + sub->get_name();
+  }
   if (error.get_name() == "RequiredError" && hint.empty() && !command.empty())
     hint = fmt::format(" (see ecp {} --help)", command);
   if (no_command) message = fmt::format("unknown subcommand or option '{}' (see ecp --help)", argv[1]);
@@ -71,6 +82,7 @@ std::unique_ptr<CLI::App> make_app() {
 }
 
 int run(CLI::App& app, int argc, const char* const* argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // writing beyond a limit fails, and is cleaned up after, as on a full disk
   try {
     app.parse(argc, argv);
     return 0;

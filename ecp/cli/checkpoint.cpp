@@ -123,6 +123,7 @@ void list(const ListCommand& options) {
   const StopRequests stop_requests;
   const auto all = list_checkpoints(options.run);
   const auto losses = losses_of(options.run);
+  bool damaged = false;
   Json json = Json::array();
   std::vector<std::vector<std::string>> rows{{"step", "written (UTC)", "size", "validation loss", "is"}};
   if (options.verify) rows.front().emplace_back("state");
@@ -130,6 +131,7 @@ void list(const ListCommand& options) {
     const auto loss = losses.find(checkpoint.step);
     std::optional<CheckpointState> state;
     if (options.verify) state = inspect_checkpoint(checkpoint.folder);
+    damaged = damaged || (state && !state->intact());
     std::string marks = checkpoint.best ? "best" : "";
     if (checkpoint.last) marks += marks.empty() ? "last" : ", last";
     rows.push_back({std::to_string(checkpoint.step), utc(checkpoint.written), format_bytes(checkpoint.bytes),
@@ -144,12 +146,14 @@ void list(const ListCommand& options) {
                     {"loss", loss == losses.end() ? Json() : Json(loss->second)}});
     if (state) json.back()["intact"] = state->intact();
   }
-  if (options.json) return print_json({{"checkpoints", json}});
-  if (all.empty()) {
+  if (options.json) {
+    print_json({{"checkpoints", json}});
+  } else if (all.empty()) {
     fmt::print("no checkpoints in '{}'\n", options.run);
   } else {
     fmt::print("{}", format_table(rows));
   }
+  if (damaged) throw CLI::RuntimeError(1);
 }
 
 // ---- prune
@@ -232,7 +236,9 @@ void add_list(CLI::App& app) {
   command->add_option("RUN", options->run, "Run folder")->required();
   command->add_flag("--verify", options->verify, "Read them and say which are intact");
   command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer("Example:\n  ecp checkpoint list runs/austen --verify");
+  command->footer(
+      "With --verify it ends with 1 if any is damaged.\n\nExample:\n  ecp checkpoint list runs/austen "
+      "--verify");
   command->callback([options] { list(*options); });
 }
 

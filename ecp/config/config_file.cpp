@@ -18,6 +18,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/suggest.h"
+#include "ecp/text/utf8.h"
 
 namespace ecp {
 namespace {
@@ -76,6 +77,7 @@ struct Assignment {
 };
 
 std::vector<Assignment> read_toml(std::string_view text, std::string_view name) {
+  require(is_utf8(text), "{}: expected a configuration in TOML, got bytes that aren't text", name);
   toml::table table;
   try {
     table = toml::parse(text, name);

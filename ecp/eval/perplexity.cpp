@@ -125,6 +125,10 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
           "evaluation of '{}': the authors' protocol needs at least 2 tokens, got {}", data.path().string(),
           size);
 
+  // Before the work, since it may find the tokenizer missing.
+  const TextCounts counts = size == data.size() ? TextCounts{data.info().words, data.info().bytes}
+                                                : count_text(data, size).value_or(TextCounts());
+  const bool lossless = is_lossless(data);
   Total total = score(scorer, text, windows, options, progress);
   if (standard && !text.first_is_scored()) {
     total.loss += text.uniform();
@@ -140,11 +144,9 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
   result.tokens = total.tokens;
   result.window = options.window;
   result.context = context;
-  result.lossless = is_lossless(data);
+  result.lossless = lossless;
   result.cross_documents = options.cross_documents;
   result.protocol = options.protocol;
-  const TextCounts counts = size == data.size() ? TextCounts{data.info().words, data.info().bytes}
-                                                : count_text(data, size).value_or(TextCounts());
   result.words = counts.words;
   result.bytes = counts.bytes;
   const double text_loss = result.loss * static_cast<double>(size);

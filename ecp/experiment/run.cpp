@@ -110,6 +110,8 @@ Run read_run(const Path& folder) {
   run.name = tail(normal(folder), 1);
   run.parameters = run.tokens_per_step = NAN;
   const Path metrics = folder / "metrics.jsonl";
+  require(std::filesystem::exists(metrics),
+          "cannot report on '{}': expected a run folder, with metrics.jsonl in it", folder.string());
   run.log = parse_metrics(read_small_file(metrics, largest_metrics), metrics.string());
   require(!run.log.train.empty() || !run.log.eval.empty(),
           "{}: expected at least one line of kind train or eval{}", metrics.string(),

@@ -104,8 +104,9 @@ bool InputFile::read_block(std::string& buffer) {
   if (check_utf8_) {
     const Utf8Prefix prefix = utf8_prefix(block_);
     whole = prefix.length;
-    require(whole == block_.size() || (prefix.incomplete && got > 0), "'{}': not UTF-8 at byte {}", name_,
-            begin + whole);
+    require(whole == block_.size() || (prefix.incomplete && got > 0),
+            "'{}': not UTF-8 at byte {} (iconv converts other encodings; --format bytes takes anything)",
+            name_, begin + whole);
   }
   buffer.append(block_, 0, whole);
   block_.erase(0, whole);

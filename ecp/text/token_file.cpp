@@ -63,7 +63,8 @@ TokenFileInfo read_sidecar(const Path& path, std::uint64_t data_bytes) {
   // Version 1 has no hash of itself.
   const bool with_hash = json.contains("xxh3");
   text::check_format(json, "ecp-tokens", with_hash ? 2 : 1, name);
-  require(!with_hash || has_own_hash(file.text()), "'{}': damaged: its hash of itself differs", name);
+  require(!with_hash || has_own_hash(file.text()),
+          "'{}': changed after it was written (its hash of itself differs): tokenize the text again", name);
   TokenFileInfo info;
   info.corpus_format = text::string_member(json, "corpus_format", name);
   info.tokens = text::count_member(json, "tokens", name);

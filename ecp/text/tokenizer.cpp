@@ -137,7 +137,7 @@ std::span<const std::string_view> tokenizer_files() {
 std::shared_ptr<const Tokenizer> load_tokenizer(const Path& path) {
   if (std::filesystem::is_directory(path)) return load_folder(path);
   const std::string name = path.string();
-  require(std::filesystem::exists(path), "tokenizer '{}': no such file or folder", name);
+  require(std::filesystem::exists(path), "tokenizer '{}': no such file or folder, nor \"bytes\"", name);
   const bool is_json = path.extension() == ".json";
   std::string bytes = read_small_file(path, is_json ? largest_json : largest_model);
   if (path.extension() == ".txt") return text::wordpiece_tokenizer(std::move(bytes), name, false, false);

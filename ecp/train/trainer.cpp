@@ -52,6 +52,9 @@ std::vector<AdamW::Entry> optimizer_entries(const LanguageModel& model) {
 /// Due every `every` steps; 0: never but at the end.
 bool is_due(std::int64_t step, std::int64_t every) { return every > 0 && step % every == 0; }
 
+/// Of a number that isn't finite; NaN has no sign that tells anything.
+std::string name_of(double number) { return std::isnan(number) ? "nan" : fmt::format("{}", number); }
+
 /// Ends an evaluation from within.
 struct Stopped {};
 
@@ -245,8 +248,9 @@ class Trainer {
     ++state_.skipped;
     ++state_.skipped_in_row;
     SkipReport skipped{state_.step, state_.skipped_in_row, {}, data_.describe(windows)};
-    skipped.reason = std::isfinite(report.loss) ? fmt::format("gradient norm is {}", report.grad_norm)
-                                                : fmt::format("loss is {}", report.loss);
+    skipped.reason = std::isfinite(report.loss)
+                         ? fmt::format("gradient norm is {}", name_of(report.grad_norm))
+                         : fmt::format("loss is {}", name_of(report.loss));
     add_metrics({{"kind", "skip"},
                  {"step", state_.step},
                  {"in_row", skipped.in_row},
@@ -257,11 +261,9 @@ class Trainer {
     if (state_.skipped_in_row <= config_.train.most_skipped) return;
     fail(
         "training stopped at step {}: {} at learning rate {:.3g}, {} steps in a row; the batch: {}; {}; a "
-        "new run "
-        "can begin with its weights (train.init) and a lower train.lr, a longer train.warmup or another "
-        "train.clip",
+        "new run can have {}a lower train.lr, a longer train.warmup or another train.clip",
         state_.step, skipped.reason, report.lr, state_.skipped_in_row, skipped.where,
-        keeper_.describe_newest());
+        keeper_.describe_newest(), folder_.steps().empty() ? "" : "its weights (train.init) and ");
   }
 
   void add_metrics(const nlohmann::ordered_json& line) {

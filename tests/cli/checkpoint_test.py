@@ -64,7 +64,7 @@ class Checkpoints(CommandTest):
         self.assertRegex(done.stdout, r"100 .*best")
         self.assertRegex(done.stdout, r"200 .*2\.5000")
         damage(self.folder / "run/checkpoints/step-00000200/config.json")
-        listed = json.loads(self.ecp("checkpoint", "list", "run", "--verify", "--json").stdout)["checkpoints"]
+        listed = json.loads(self.ecp("checkpoint", "list", "run", "--verify", "--json", code=1).stdout)["checkpoints"]
         self.assertEqual([c["step"] for c in listed], [100, 200, 300])
         self.assertEqual([c["intact"] for c in listed], [True, False, True])
         self.assertEqual([c["loss"] for c in listed], [None, 2.5, None])

@@ -86,7 +86,8 @@ TEST(Report, SaysWhatIsWrong) {
   const TemporaryFolder run;
   EXPECT_EQ(error_of([&] { read_run(run / "missing"); }),
             "cannot report on '" + (run / "missing").string() + "': expected a run folder");
-  EXPECT_THAT(error_of([&] { read_run(run.path()); }), HasSubstr("metrics.jsonl': No such file"));
+  EXPECT_THAT(error_of([&] { read_run(run.path()); }),
+              HasSubstr("expected a run folder, with metrics.jsonl in it"));
   write_file(run / "metrics.jsonl", "");
   EXPECT_THAT(error_of([&] { read_run(run.path()); }), HasSubstr("expected at least one line"));
   write_file(run / "metrics.jsonl", "garbage\n");

@@ -192,10 +192,12 @@ TEST(Resume, AStopWhileAnEvaluationCountsWordsSavesAsWell) {
     const StopRequests requests;
     int asked = 0;
     TrainObserver observer;
-    observer.evaluating = [](const Progress& progress) {
-      if (progress.done == progress.total) std::raise(SIGTERM);
+    observer.stepped = [](const StepReport& report) {
+      if (report.step == 4) std::raise(SIGTERM);
     };
-    observer.stop = [&] { return stop_requested() != 0 && ++asked > 1; };  // the first time is within scoring
+    observer.stop = [&] {
+      return stop_requested() != 0 && ++asked > 1;
+    };  // the first time is before the evaluation
     const TrainOutcome outcome = train(training.config, training.run("parts"), observer);
     EXPECT_FALSE(outcome.finished);
     EXPECT_TRUE(outcome.saved);

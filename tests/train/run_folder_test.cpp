@@ -34,7 +34,7 @@ TEST(RunFolder, RefusesToStartInAFolderWithContent) {
   std::filesystem::create_directory(folder / "empty");
   EXPECT_EQ(error_of([&] { RunFolder(folder / "empty").require_new(); }), "");
   write_file(folder / "file", "x");
-  EXPECT_THAT(error_of([&] { RunFolder(folder / "file").require_new(); }), HasSubstr("exists"));
+  EXPECT_THAT(error_of([&] { RunFolder(folder / "file").require_new(); }), HasSubstr("a file of that name exists"));
 }
 
 TEST(RunFolder, KeepsTheNewestAndTheBest) {

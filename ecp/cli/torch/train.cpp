@@ -137,8 +137,7 @@ class Screen {
                     format_bytes(wanted.needed), format_bytes(wanted.available));
     if (wanted_.empty()) {
       line_.print(fmt::format("warning: {}", wanted.reason));
-      line_.print(
-          fmt::format("warning: {}; waiting (the checkpoint before it is intact; Ctrl-C stops)", text));
+      line_.print(fmt::format("warning: {}; waiting (earlier checkpoints stay; Ctrl-C stops)", text));
     }
     wanted_ = text;
     line_.update(fmt::format("{}; waiting for {}", text, format_seconds(wanted.seconds)));
