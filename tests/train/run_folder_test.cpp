@@ -34,7 +34,8 @@ TEST(RunFolder, RefusesToStartInAFolderWithContent) {
   std::filesystem::create_directory(folder / "empty");
   EXPECT_EQ(error_of([&] { RunFolder(folder / "empty").require_new(); }), "");
   write_file(folder / "file", "x");
-  EXPECT_THAT(error_of([&] { RunFolder(folder / "file").require_new(); }), HasSubstr("a file of that name exists"));
+  EXPECT_THAT(error_of([&] { RunFolder(folder / "file").require_new(); }),
+              HasSubstr("a file of that name exists"));
 }
 
 TEST(RunFolder, KeepsTheNewestAndTheBest) {
