@@ -78,7 +78,8 @@ std::size_t InputFile::read_stored(char* out, std::size_t count) {
     if (stream_) {  // a signal that comes just before a read would be noticed after it only
       constexpr int wait_milliseconds = 200;
       pollfd waiting{descriptor_, POLLIN, 0};
-      if (::poll(&waiting, 1, wait_milliseconds) == 0) continue;
+      const int ready = ::poll(&waiting, 1, wait_milliseconds);
+      if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
     }
     const ssize_t got = ::read(descriptor_, out, count);
     if (got < 0) {

@@ -273,14 +273,14 @@ class Stopped(CommandTest):
     def names(self):
         return sorted(p.name for p in (self.folder / "out").iterdir())
 
-    def start(self):
-        """A run that has read some 20 MB from its standard input and waits for more."""
+    def start(self, size=20_000_000):
+        """A run that has read some 20 MB from its standard input, or will in a moment, and waits for more."""
         process = subprocess.Popen([ECP, "tokenize", "-", "--format", "jsonl", "--output", "out/a.npy", "--tokenizer", "bytes"],
                                    cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.addCleanup(process.stdout.close)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.stdin.close)
-        for _ in range(20_000_000 // len(self.LINES)):
+        for _ in range(size // len(self.LINES)):
             process.stdin.write(self.LINES)
         process.stdin.flush()
         return process
@@ -293,6 +293,13 @@ class Stopped(CommandTest):
             self.assertEqual(process.wait(60), code)
             self.assertEqual(process.stderr.read().decode().splitlines()[-1], f"ecp: interrupted by {asked.name}")
             self.assertEqual(self.names(), [])
+
+    def test_interrupted_while_it_waits(self):
+        process = self.start(size=len(self.LINES))
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(20), 130)
+        self.assertEqual(self.names(), [])
 
     def test_killed(self):
         process = self.start()
