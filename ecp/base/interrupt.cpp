@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <csignal>

@@ -54,6 +54,7 @@ struct TokenFileInfo {
   std::optional<std::uint64_t> duplicates;  // documents left out, where they were looked for
   std::vector<std::uint64_t> documents;
   std::vector<SourceFile> sources;
+  bool operator==(const TokenFileInfo&) const = default;
 };
 
 /// NAME.json and NAME.tokenizer beside NAME.npy.

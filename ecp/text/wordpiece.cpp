@@ -1,5 +1,4 @@
 #include "ecp/text/wordpiece.h"
-#include "ecp/text/tokenizer_parts.h"
 
 #include <array>
 #include <unordered_map>
@@ -9,6 +8,7 @@
 #include "ecp/text/bert_characters.h"
 #include "ecp/text/json.h"
 #include "ecp/text/per_thread.h"
+#include "ecp/text/tokenizer_parts.h"
 #include "ecp/text/unicode.h"
 #include "ecp/text/utf8.h"
 #include "ecp/text/word_cache.h"

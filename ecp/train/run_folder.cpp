@@ -31,12 +31,12 @@ void RunFolder::require_new() const {
   std::error_code error;
   if (!std::filesystem::exists(std::filesystem::symlink_status(path_, error))) return;
   bool empty = std::filesystem::is_directory(path_, error);
+  require(empty || !std::filesystem::exists(path_, error),
+          "run folder '{}': a file of that name exists; expected a new folder", path_.string());
   for (const auto& entry : std::filesystem::directory_iterator(path_, error)) {
     const bool is_checkpoints = entry.path() == checkpoints() && std::filesystem::is_empty(entry, error);
     empty = empty && (is_checkpoints || entry.path() == lock_file() || is_temporary(entry.path()));
   }
-  require(!std::filesystem::exists(path_, error) || std::filesystem::is_directory(path_, error),
-          "run folder '{}': a file of that name exists; expected a new folder", path_.string());
   if (!empty)
     fail("run folder '{}' exists: continue it with --resume, or choose another --output", path_.string());
 }

@@ -33,18 +33,7 @@ struct Content {
   void expect_same(const Content& other) const {
     EXPECT_EQ(tokens, other.tokens);
     EXPECT_EQ(pieces, other.pieces);
-    EXPECT_EQ(info.tokenizer_kind, other.info.tokenizer_kind);
-    EXPECT_EQ(info.tokenizer_hash, other.info.tokenizer_hash);
-    EXPECT_EQ(info.vocab_size, other.info.vocab_size);
-    EXPECT_EQ(info.end_of_text, other.info.end_of_text);
-    EXPECT_EQ(info.separated, other.info.separated);
-    EXPECT_EQ(info.corpus_format, other.info.corpus_format);
-    EXPECT_EQ(info.words, other.info.words);
-    EXPECT_EQ(info.bytes, other.info.bytes);
-    EXPECT_EQ(info.hash, other.info.hash);
-    EXPECT_EQ(info.duplicates, other.info.duplicates);
-    EXPECT_EQ(info.documents, other.info.documents);
-    EXPECT_EQ(info.sources, other.info.sources);
+    EXPECT_TRUE(info == other.info);
   }
 };
 
