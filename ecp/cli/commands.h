@@ -12,6 +12,7 @@ void add_data(CLI::App& app);
 void add_ngram(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_report(CLI::App& app);
+void add_complexity(CLI::App& app);
 void add_import(CLI::App& app);
 void add_config(CLI::App& app);
 void add_checkpoint(CLI::App& app);

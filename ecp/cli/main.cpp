@@ -8,6 +8,7 @@ int main(int argc, char** argv) {
   ecp::cli::add_ngram(*app);
   ecp::cli::add_generate(*app);
   ecp::cli::add_report(*app);
+  ecp::cli::add_complexity(*app);
   ecp::cli::add_import(*app);
   ecp::cli::add_config(*app);
   ecp::cli::add_checkpoint(*app);

@@ -34,20 +34,20 @@ bool drawable(double y, bool log_y) { return std::fabs(y) < 1e200 && (!log_y || 
 /// Data to coordinates.
 class Scale {
  public:
-  Scale(Range x, Range y, bool log_y) : x_(x), y_(y), log_y_(log_y) {}
+  Scale(Range x, Range y, const Chart& chart) : x_(x), y_(y), log_x_(chart.log_x), log_y_(chart.log_y) {}
   [[nodiscard]] double x(double value) const {
-    return x_.most > x_.least ? left + (value - x_.least) / (x_.most - x_.least) * (right - left)
-                              : (left + right) / 2;
+    return x_.most > x_.least ? left + share(value, x_, log_x_) * (right - left) : (left + right) / 2;
   }
-  [[nodiscard]] double y(double value) const {
-    const double share = log_y_ ? std::log(value / y_.least) / std::log(y_.most / y_.least)
-                                : (value - y_.least) / (y_.most - y_.least);
-    return bottom - share * (bottom - top);
-  }
+  [[nodiscard]] double y(double value) const { return bottom - share(value, y_, log_y_) * (bottom - top); }
 
  private:
+  static double share(double value, Range range, bool log) {
+    return log ? std::log(value / range.least) / std::log(range.most / range.least)
+               : (value - range.least) / (range.most - range.least);
+  }
+
   Range x_, y_;
-  bool log_y_;
+  bool log_x_, log_y_;
 };
 
 /// One line; a point between two gaps is a short stroke, or it could not be seen.
@@ -87,7 +87,7 @@ std::string axes(const Chart& chart, const Scale& scale, Range x, Range y) {
         "<path class=\"grid\" d=\"M{} {:.1f}H{}\"/><text x=\"{}\" y=\"{:.1f}\" class=\"y\">{}</text>\n", left,
         at, right, left - 6, at + 4, short_number(value));
   }
-  for (const double value : ticks(x.least, x.most, 5)) {
+  for (const double value : chart.log_x ? log_ticks(x.least, x.most, 5) : ticks(x.least, x.most, 5)) {
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{}\" class=\"x\">{}</text>\n", scale.x(value), bottom + 17,
                        short_number(value));
   }
@@ -187,7 +187,7 @@ std::string render(const Chart& chart) {
     }
   }
   if (x.empty()) return "";
-  x.add(0);  // charts of one page share their x axis
+  if (!chart.log_x) x.add(0);  // charts of one page share their x axis
   if (chart.from_zero) y.add(0);
   if (chart.log_y) {
     y = {y.least / 1.05, y.most * 1.05};
@@ -196,16 +196,16 @@ std::string render(const Chart& chart) {
         y.most > y.least ? (y.most - y.least) * 0.04 : std::max(std::fabs(y.most) * 0.05, 1e-9);
     y = {chart.from_zero ? y.least : y.least - margin, y.most + margin};
   }
-  const Scale scale(x, y, chart.log_y);
+  const Scale scale(x, y, chart);
   const std::string title = escape_html(chart.title), over = escape_html(chart.x_label);
   const std::string drawing = axes(chart, scale, x, y) + marks_of(chart, scale, x) + lines(chart, scale) +
                               fmt::format("<path class=\"cursor\" d=\"M0 {}V{}\"/>\n", top, bottom);
   return fmt::format(
       "<figure>\n<figcaption><b>{}</b> {}</figcaption>\n"
       "<svg class=\"chart\" viewBox=\"0 0 {} {}\" role=\"img\" tabindex=\"0\" aria-label=\"{}: {} over {}\" "
-      "data-x-label=\"{}\" data-range=\"{:.10g},{:.10g},{},{}\">\n{}</svg>\n</figure>\n",
-      title, legend(chart), width, height, title, escape_html(chart.y_label), over, over, x.least, x.most,
-      left, right, drawing);
+      "data-x-label=\"{}\"{} data-range=\"{:.10g},{:.10g},{},{}\">\n{}</svg>\n</figure>\n",
+      title, legend(chart), width, height, title, escape_html(chart.y_label), over, over,
+      chart.log_x ? " data-log-x=\"1\"" : "", x.least, x.most, left, right, drawing);
 }
 
 }  // namespace ecp

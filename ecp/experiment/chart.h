@@ -35,6 +35,7 @@ struct Mark {
 struct Chart {
   std::string title;
   std::string x_label, y_label;
+  bool log_x = false;      // all x are positive
   bool log_y = false;      // only positive values are drawn
   bool from_zero = false;  // the y axis starts at 0
   bool legend = true;      // where there are several series

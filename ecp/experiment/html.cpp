@@ -52,6 +52,7 @@ std::string short_number(double value) {
   if (std::isnan(value)) return "–";
   const double size = std::fabs(value);
   if (size >= 1e15) return fmt::format("{:.4g}", value);
+  if (size >= 1e12) return fmt::format("{:.4g}T", value / 1e12);
   if (size >= 1e9) return fmt::format("{:.4g}G", value / 1e9);
   if (size >= 1e6) return fmt::format("{:.4g}M", value / 1e6);
   if (size >= 1e4) return fmt::format("{:.4g}k", value / 1e3);

@@ -50,7 +50,12 @@ svg text { font: 12.5px system-ui, sans-serif; fill: var(--quiet); }
 .line { fill: none; stroke: var(--c); stroke-width: 1.8; stroke-linejoin: round; stroke-linecap: round;
   stroke-dasharray: var(--dash, none); }
 .s1.line { stroke-width: 2.2; }
-circle { fill: var(--c); }
+circle, .fill { fill: var(--c); }
+.cells { fill: none; stroke: var(--rule); stroke-width: .06; }
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); gap: 1.1rem 1.2rem; }
+.wide.pictures { grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); }
+.pictures figure { display: flex; flex-direction: column; justify-content: space-between; }
+.pictures figcaption { font-size: .85rem; line-height: 1.35; margin-bottom: .3rem; }
 .key { display: inline-block; margin-right: .6rem; overflow-wrap: break-word; color: var(--ink); }
 .key::before { content: ""; display: inline-block; width: 1.2em; height: .28em; margin-right: .4em;
   vertical-align: middle; border-radius: .14em; background: var(--c); }
@@ -68,6 +73,7 @@ td.number, th.number { text-align: right; }
 td.number { white-space: nowrap; }
 th[scope=row] { color: var(--ink); position: sticky; left: 0; background: var(--page); min-width: 6.5rem; max-width: 14rem;
   overflow-wrap: break-word; }
+.costs th[scope=row] { white-space: nowrap; max-width: none; padding-right: .5rem; }
 .pairs { width: 100%; table-layout: fixed; }
 .pairs td { overflow-wrap: anywhere; font-size: .92rem; }
 .pairs td:first-child { color: var(--quiet); width: 42%; }
@@ -98,11 +104,14 @@ constexpr const char* script = R"(
     return low > 0 && x - xs[low - 1] < xs[low] - x ? low - 1 : low;
   };
   for (const svg of document.querySelectorAll("svg.chart")) {
-    const [least, most, left, right] = svg.dataset.range.split(",").map(Number);
+    const [first, last, left, right] = svg.dataset.range.split(",").map(Number);
+    // Along the axis: the number itself, or its logarithm.
+    const along = svg.dataset.logX ? Math.log : (x) => x, back = svg.dataset.logX ? Math.exp : (x) => x;
+    const least = along(first), most = along(last);
     const cursor = svg.querySelector(".cursor");
     const series = [...svg.querySelectorAll(".line")].map((line) => ({
       name: line.dataset.name, classes: line.getAttribute("class").replace("line", "key"),
-      x: line.dataset.x.split(",").map(Number), y: line.dataset.y.split(",").map(Number) }));
+      x: line.dataset.x.split(",").map((x) => along(Number(x))), y: line.dataset.y.split(",").map(Number) }));
     let at = most;
     const show = (x, pageX, pageY) => {
       const hits = series.map((one) => ({ ...one, i: nearest(one.x, x) }));
@@ -111,7 +120,7 @@ constexpr const char* script = R"(
       cursor.setAttribute("transform", `translate(${px} 0)`);
       cursor.style.visibility = "visible";
       const head = document.createElement("div");
-      head.textContent = `${svg.dataset.xLabel} ${number(at)}`;
+      head.textContent = `${svg.dataset.xLabel} ${number(back(at))}`;
       const close = (most - least) / 20;
       const rows = hits.filter((one) => Math.abs(one.x[one.i] - at) <= close).map((one) => {
         const row = document.createElement("div"), key = document.createElement("span");

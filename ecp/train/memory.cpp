@@ -2,6 +2,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
+#include "ecp/config/complexity.h"
 #include "ecp/config/parameters.h"
 
 namespace ecp {
@@ -10,13 +11,8 @@ double least_training_memory(const Config& config) {
   const ModelConfig& model = config.model;
   double weights = 0;
   for (const Parameter& parameter : parameters(model)) weights += static_cast<double>(parameter.elements());
-  const double rows = static_cast<double>(config.train.batch) * static_cast<double>(model.sequence);
-  // The residual stream twice, the inputs of both halves, queries and heads' outputs; inner rows once or
-  // twice.
-  const double per_row = 6 * static_cast<double>(model.dim) +
-                         (model.ffn == "swiglu" ? 2 : 1) * static_cast<double>(model.inner_dim());
-  const double bytes = config.train.dtype == "bfloat16" ? 2 : 4;
-  return 16 * weights + bytes * rows * per_row * static_cast<double>(model.layers);
+  const double of_window = activation_bytes(model, model.sequence, config.train.dtype == "bfloat16");
+  return 16 * weights + static_cast<double>(config.train.batch) * of_window;
 }
 
 void require_memory(const Config& config) {

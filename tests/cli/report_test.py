@@ -2,9 +2,8 @@
 
 import json
 import unittest
-from html.parser import HTMLParser
 
-from support import CommandTest
+from support import CommandTest, Outline
 
 
 def metrics(steps, loss=2.0):
@@ -15,30 +14,6 @@ def metrics(steps, loss=2.0):
     lines.append({"kind": "eval", "step": steps[-1], "seconds": 1, "loss": loss, "bits_per_byte": 1.5,
                   "perplexity_token": 7.4, "perplexity_word": None})
     return "".join(json.dumps(line) + "\n" for line in lines)
-
-
-class Outline(HTMLParser):
-    """Which elements a page has, and that they close in order."""
-
-    VOID = {"meta", "wbr"}
-
-    def __init__(self, page):
-        super().__init__()
-        self.open, self.seen = [], []
-        self.feed(page)
-        self.close()
-
-    def handle_starttag(self, tag, attrs):
-        self.seen.append(tag)
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.seen.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
-        self.open.pop()
 
 
 class Report(CommandTest):

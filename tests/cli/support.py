@@ -4,6 +4,7 @@ import os
 import subprocess
 import tempfile
 import unittest
+from html.parser import HTMLParser
 from pathlib import Path
 
 BINARY = Path(os.environ.get("ECP_BINARY_DIR", "build/release")).resolve()
@@ -46,6 +47,30 @@ def text(lines, seed=1):
             line.append(words[state // 65536 % len(words)])
         out.append(" ".join(line))
     return "\n".join(out) + "\n"
+
+
+class Outline(HTMLParser):
+    """Which elements a page has, and that they close in order."""
+
+    VOID = {"meta", "wbr"}
+
+    def __init__(self, page):
+        super().__init__()
+        self.open, self.seen = [], []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-3:]}"
+        self.open.pop()
 
 
 class CommandTest(unittest.TestCase):

@@ -36,6 +36,7 @@ TEST(Html, TimesAndShortNumbers) {
   EXPECT_EQ(duration(-1), "–");
   EXPECT_EQ(short_number(3738368), "3.738M");
   EXPECT_EQ(short_number(20000), "20k");
+  EXPECT_EQ(short_number(1e13), "10T");
   EXPECT_EQ(short_number(0.25), "0.25");
   EXPECT_EQ(short_number(5e-4), "5e-4");
   EXPECT_EQ(short_number(1e-3), "0.001");
