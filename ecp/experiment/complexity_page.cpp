@@ -96,8 +96,8 @@ std::string left_out(const ComplexityReport& report) {
 
 std::string paper(const ComplexityReport& report) {
   if (!report.paper) return "";
-  Table table("The paper's figures", {"architecture", "visible, million", "dense, million",
-                                      "of full attention", "the paper prints, million", "the paper's share"});
+  Table table("The paper's figures", {"architecture", "dense, million", "the paper, million",
+                                      "of full attention", "the paper's share", "visible, million"});
   std::string notes;
   const ModelConfig& any = report.models[0].config;
   const double full = static_cast<double>(any.sequence) * static_cast<double>(any.sequence) *
@@ -106,23 +106,26 @@ std::string paper(const ComplexityReport& report) {
     const CountedModel& model = report.models[i];
     const PrintedEntries* printed = printed_entries(model.architecture);
     const bool same = printed != nullptr && printed->note.empty();
-    const double dense = static_cast<double>(model.cost.entries.dense);
     const std::string ours = whole(millions(model.cost.entries.dense));
-    table.row(name_of(i, model), cell(whole(millions(model.cost.entries.visible))) +
-                                     cell(same ? "<b>" + ours + "</b>" : ours) +
-                                     cell(fmt::format("{:.1f} %", 100 * dense / full)) +
-                                     cell(printed == nullptr ? "–" : whole(printed->millions)) +
-                                     cell(printed == nullptr ? "–" : fmt::format("{} %", printed->percent)));
+    table.row(name_of(i, model),
+              cell(same ? "<b>" + ours + "</b>" : ours) +
+                  cell(printed == nullptr ? "–" : whole(printed->millions)) +
+                  cell(fmt::format("{:.1f} %", 100 * static_cast<double>(model.cost.entries.dense) / full)) +
+                  cell(printed == nullptr ? "–" : fmt::format("{} %", printed->percent)) +
+                  cell(whole(millions(model.cost.entries.visible))));
     if (printed != nullptr && !same) {
-      notes += fmt::format("<li><b>{}</b>: {} {}.</li>\n", model.architecture, whole(printed->millions),
-                           escape_html(printed->note));
+      notes += fmt::format("<li><b>{}</b>: the printed {} {}.</li>\n", model.architecture,
+                           whole(printed->millions), escape_html(printed->note));
     }
   }
   return "<h2>Beside the paper's Table 8</h2>\n<p>n 4096, 48 layers, 24 heads, s = p = 256, ℓ 2048. Bold: "
          "our "
-         "dense count is the printed figure. Widths and the vocabulary aren't said there; those above are "
-         "ours.</p>\n" +
-         table.html() + "<p>The others can't be derived:</p>\n<ul>\n" + notes + "</ul>\n";
+         "dense count is the printed figure. The paper counts history rows in every layer, and so does our "
+         "dense "
+         "count; our models leave them out of the last layer, where nothing reads them, as the visible count "
+         "shows. Widths and the vocabulary aren't said there; those above are ours.</p>\n" +
+         table.html() + "<p>The other three don't follow from the paper's design:</p>\n<ul>\n" + notes +
+         "</ul>\n";
 }
 
 /// A cost of every architecture over the length; what an architecture can't have is a gap.
@@ -155,7 +158,7 @@ std::string charts(const ComplexityReport& report) {
       "with "
       "the square of the length. Blocks, groups, windows, segments and the compressed history keep their "
       "number of rows; latents keep their share of the window. A line begins where the sizes fit; lines that "
-      "lie on each other cost the same.</p>\n<div class=\"legend\">{}</div>\n"
+      "lie on each other cost about the same.</p>\n<div class=\"legend\">{}</div>\n"
       "<div class=\"charts\">\n{}{}{}{}</div>\n",
       keys,
       over_length(report, "Attention entries", "visible pairs",
@@ -178,13 +181,15 @@ std::string pictures() {
       "<p><span class=\"key s0\">rows that are trained</span> <span class=\"key s1\">history "
       "rows</span></p>\n";
   return fmt::format(
-      "<h2>Which keys each row sees</h2>\n<p>{0} tokens, small sizes (blocks, segments and the compressed "
+      "<h2>Which keys each row sees</h2>\n<p>As in the paper's Figure 1, drawn from what the models execute: "
+      "{0} tokens, small sizes (blocks, segments and the compressed "
       "history "
       "of {1} rows, latents {2}, groups and windows of {3}). Queries go downward, keys to the right: a "
       "filled cell is a pair that attention computes. Where a row of the picture is empty, that row is a "
       "key only. In the last layer history rows are no queries, since nothing reads them.</p>\n{4}"
       "<div class=\"pictures\">\n{5}</div>\n"
-      "<h2>How far back the last row reaches</h2>\n<p>{6} tokens to the right, layers downward, sizes in "
+      "<h2>How far back the last row reaches</h2>\n<p>As in the paper's Figure 6: {6} tokens to the right, "
+      "layers downward, sizes in "
       "proportion to those above: the first line (orange) is the last "
       "token alone, each further one what it depends on after one layer more. Blocks pass information on, "
       "one "

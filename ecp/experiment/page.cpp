@@ -66,6 +66,7 @@ circle, .fill { fill: var(--c); }
   font-variant-numeric: tabular-nums; }
 .tip div { overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; }
+.scroll + p { margin-top: .8rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--rule); vertical-align: top; }
 th { font-weight: 500; font-size: .9rem; }

@@ -127,6 +127,18 @@ TEST(Chart, NumbersOfAnySizeGiveAFiniteDrawing) {
   }
 }
 
+TEST(Chart, LogarithmicXNeedsNoZero) {
+  const std::string svg = render({.title = "t",
+                                  .x_label = "n",
+                                  .y_label = "y",
+                                  .log_x = true,
+                                  .log_y = true,
+                                  .series = {{"a", {{10, 1}, {100, 10}, {1000, 100}}}}});
+  EXPECT_THAT(svg, HasSubstr("data-log-x=\"1\" data-range=\"10,1000,68,416\""));
+  EXPECT_THAT(svg, HasSubstr("d=\"M68.0 "));
+  EXPECT_THAT(svg, HasSubstr("L242.0 "));  // the geometric middle
+}
+
 TEST(Chart, MarksAndManySeries) {
   Chart chart{.title = "t", .x_label = "step", .y_label = "y"};
   for (int i = 0; i < 10; ++i) chart.series.push_back({"run " + std::to_string(i), {{0, i}, {10, i + 1}}});
