@@ -102,15 +102,9 @@ std::vector<Assignment> read_toml(std::string_view text, std::string_view name) 
 }
 
 Assignment read_override(const std::string& text) {
-  const auto equals = text.find('=');
-  const auto point = text.find('.');
-  require(equals != std::string::npos && point != std::string::npos && point < equals,
-          "--set: expected section.key=value, got '{}'", text);
-  const std::string section = text.substr(0, point);
-  return {section, text.substr(point + 1, equals - point - 1), "--set",
-          [section, value = text.substr(equals + 1)](const Field& field) {
-            return parse_override(field, section, value);
-          }};
+  Override split = split_override(text);
+  return {split.section, split.key, "--set",
+          [split](const Field& field) { return parse_override(field, split.section, split.value); }};
 }
 
 void apply(const Sections& sections, const Assignment& assignment) {
@@ -148,6 +142,14 @@ class JsonSection {
 };
 
 }  // namespace
+
+Override split_override(const std::string& text) {
+  const auto equals = text.find('=');
+  const auto point = text.find('.');
+  require(equals != std::string::npos && point != std::string::npos && point < equals,
+          "--set: expected section.key=value, got '{}'", text);
+  return {text.substr(0, point), text.substr(point + 1, equals - point - 1), text.substr(equals + 1)};
+}
 
 Config parse_config(std::string_view text, std::string_view name, const std::vector<std::string>& overrides) {
   std::vector<Assignment> assignments = read_toml(text, name);
