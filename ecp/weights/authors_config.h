@@ -14,7 +14,8 @@ namespace ecp {
 struct AuthorsWeights {
   std::string file;                             // for messages
   std::map<std::string, std::string> metadata;  // empty in PyTorch's own files
-  std::map<std::string, TensorView> tensors;    // under their names, without "model."
+  std::string prefix;                           // that all their names have in the file: "model.", or none
+  std::map<std::string, TensorView> tensors;    // under their names, without the prefix
 };
 
 /// `overrides` are "model.key=value". Fails if one of them contradicts the file, and with one line and an

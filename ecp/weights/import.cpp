@@ -59,14 +59,14 @@ std::map<std::string, TensorView> part(const SafetensorsFile& file, std::string_
   return result;
 }
 
-/// The tensors by our names.
+/// The tensors by our names; `prefix` is for messages.
 std::map<std::string, TensorView> renamed(const std::map<std::string, TensorView>& tensors,
-                                          const std::string& file) {
+                                          const std::string& file, std::string_view prefix) {
   std::map<std::string, TensorView> result;
   for (const auto& [name, view] : tensors) {
     if (name.ends_with(".pos_emb.freqs")) continue;
     const std::string ours = our_name(name);
-    require(!ours.empty(), "{}: tensor '{}' is not known in the authors' models", file, name);
+    require(!ours.empty(), "{}: tensor '{}{}' is not known in the authors' models", file, prefix, name);
     result[ours] = view;
   }
   return result;
@@ -74,8 +74,8 @@ std::map<std::string, TensorView> renamed(const std::map<std::string, TensorView
 
 ImportedModel import_model(const AuthorsWeights& weights, const std::vector<std::string>& overrides) {
   const std::string& file = weights.file;
-  std::map<std::string, TensorView> found = renamed(weights.tensors, file);
   ImportedModel model{authors_config(weights, overrides), {}};
+  std::map<std::string, TensorView> found = renamed(weights.tensors, file, weights.prefix);
   for (const Parameter& parameter : parameters(model.config)) {
     const auto at = found.find(parameter.name);
     require(at != found.end(), "{}: no tensor for the parameter '{}'", file, parameter.name);
@@ -100,16 +100,16 @@ ImportedModel import_authors(const SafetensorsFile& file, const std::vector<std:
                           name == "logits" || name == "loss";
     require(expected, "{}: tensor '{}' is not known in the authors' models", file.name(), name);
   }
-  return import_model({file.name(), file.metadata(), part(file, "model.")}, overrides);
+  return import_model({file.name(), file.metadata(), "model.", part(file, "model.")}, overrides);
 }
 
 ImportedModel import_authors(const TorchFile& file, const std::vector<std::string>& overrides) {
-  return import_model({file.name(), {}, file.tensors()}, overrides);
+  return import_model({file.name(), {}, "", file.tensors()}, overrides);
 }
 
 std::vector<NamedTensor> authors_gradients(const SafetensorsFile& file) {
   std::vector<NamedTensor> gradients;
-  for (const auto& [name, view] : renamed(part(file, "grad."), file.name()))
+  for (const auto& [name, view] : renamed(part(file, "grad."), file.name(), "grad."))
     gradients.push_back({name, view});
   return gradients;
 }

@@ -145,6 +145,11 @@ class PickleReader {
     all.insert(all.end(), items.begin(), items.end());
   }
 
+  void push_dict(const std::vector<Id>& items) {
+    push_items(Kind::dict, {});
+    append(Kind::dict, items);
+  }
+
   void push_big(std::string_view bytes) {
     if (bytes.size() > sizeof(std::int64_t)) return push_text(Kind::big_integer, bytes);
     const bool negative = !bytes.empty() && (static_cast<unsigned char>(bytes.back()) & 0x80) != 0;
@@ -268,7 +273,7 @@ class PickleReader {
       case 0x86: return push_items(Kind::tuple, pop(2));
       case 0x87: return push_items(Kind::tuple, pop(3));
       case '}': return push_items(Kind::dict, {});
-      case 'd': push_items(Kind::dict, pop_to_mark()); return append(Kind::dict, {});
+      case 'd': return push_dict(pop_to_mark());
       case 's': return append(Kind::dict, pop(2));
       case 'u': return append(Kind::dict, pop_to_mark());
       case 'q': return remember(number<std::uint8_t>());
