@@ -17,7 +17,7 @@ using Kind = PickleValue::Kind;
 // A model's pickle takes a few hundred bytes and a dozen values per tensor; lists of measurements may be
 // long.
 constexpr std::size_t most_bytes = 64 << 20;
-constexpr std::size_t most_values = 4 << 20;
+constexpr std::size_t most_values = 2 << 20;
 constexpr std::size_t longest_name = 200;
 
 /// Python's names of the instructions that aren't followed, for messages.

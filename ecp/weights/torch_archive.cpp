@@ -66,7 +66,7 @@ void TorchArchive::open_zip(std::span<const std::byte> bytes) {
   require(!folder_.empty(), "{}: expected a file of torch.save, no {} is in the archive", name_,
           pickle_entry);
   require(!zip_->contains(folder_ + "constants.pkl"),
-          "{}: it is a TorchScript program; expected torch.save of its state_dict()", name_);
+          "{}: it is a TorchScript program: expected torch.save of its state_dict()", name_);
   if (zip_->contains(folder_ + "byteorder")) {
     const std::span<const std::byte> order = zip_->read(folder_ + "byteorder");
     const std::string_view text(reinterpret_cast<const char*>(order.data()), order.size());

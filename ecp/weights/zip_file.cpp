@@ -121,14 +121,14 @@ class Reader {
     const std::string_view name = text(bytes.subspan(entry_size, name_size));
     const auto flags = number<std::uint16_t>(bytes, 8), method = number<std::uint16_t>(bytes, 10);
     require((flags & flag_encrypted) == 0, "{}: entry '{}' is encrypted", name_, name);
-    require(method == 0, "{}: entry '{}' is compressed (method {}); expected it stored, as torch.save does",
-            name_, name, method);
     std::uint64_t size = number<std::uint32_t>(bytes, 24), stored = number<std::uint32_t>(bytes, 20),
                   offset = number<std::uint32_t>(bytes, 42);
     read_zip64(name, bytes.subspan(entry_size + name_size, extra_size), size, stored, offset);
-    require(size == stored, "{}: entry '{}' has {} bytes stored as {}", name_, name, size, stored);
-    const Bytes data = locate(directory, name, offset, size);
-    const bool added = entries_.emplace(name, ZipFile::Entry{data, number<std::uint32_t>(bytes, 16)}).second;
+    require(method != 0 || size == stored, "{}: entry '{}' has {} bytes stored as {}", name_, name, size,
+            stored);
+    const Bytes data = locate(directory, name, offset, stored, method);
+    const bool added =
+        entries_.emplace(name, ZipFile::Entry{data, number<std::uint32_t>(bytes, 16), method}).second;
     require(added, "{}: two entries named '{}'", name_, name);
   }
 
@@ -153,7 +153,8 @@ class Reader {
   }
 
   /// The data of the entry whose own header stands at `offset`.
-  Bytes locate(const Directory& directory, std::string_view name, std::uint64_t offset, std::uint64_t size) {
+  Bytes locate(const Directory& directory, std::string_view name, std::uint64_t offset, std::uint64_t size,
+               std::uint16_t method) {
     const auto outside = [&] {
       fail("{}: entry '{}' ({} bytes at byte {}) reaches beyond the {} bytes of data", name_, name, size,
            offset, directory.begin);
@@ -165,7 +166,7 @@ class Reader {
     const std::size_t name_size = number<std::uint16_t>(local, 26);
     const std::size_t header = local_size + name_size + number<std::uint16_t>(local, 28);
     if (local.size() < header || local.size() - header < size) outside();
-    require(text(local.subspan(local_size, name_size)) == name && number<std::uint16_t>(local, 8) == 0,
+    require(text(local.subspan(local_size, name_size)) == name && number<std::uint16_t>(local, 8) == method,
             "{}: entry '{}' is another one by its own header", name_, name);
     places_.push_back({offset, offset + header + size, name});
     return local.subspan(header, size);
@@ -203,7 +204,9 @@ bool ZipFile::begins_like_one(std::span<const std::byte> bytes) {
 std::span<const std::byte> ZipFile::read(const std::string& entry) const {
   const auto found = entries_.find(entry);
   require(found != entries_.end(), "{}: no entry '{}' in the archive", name_, entry);
-  const auto& [bytes, crc] = found->second;
+  const auto& [bytes, crc, method] = found->second;
+  require(method == 0, "{}: entry '{}' is compressed (method {}); expected it stored, as torch.save does",
+          name_, entry, method);
   require(crc == 0 || checksum(bytes) == crc, "{}: entry '{}' is damaged: its checksum differs", name_,
           entry);
   return bytes;

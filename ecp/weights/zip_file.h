@@ -1,5 +1,5 @@
-// A zip archive whose entries are stored as they are, not compressed: what torch.save writes. Read without
-// copying.
+// A zip archive, of which entries can be read that are stored as they are, not compressed: what torch.save
+// writes. Read without copying.
 //
 // Archives may come from strangers: every offset and size is checked before it is used; entries must lie
 // before the directory without overlapping, and the names in the directory and before the data must agree, so
@@ -31,8 +31,9 @@ class ZipFile {
   [[nodiscard]] std::span<const std::byte> read(const std::string& entry) const;
 
   struct Entry {
-    std::span<const std::byte> bytes;
+    std::span<const std::byte> bytes;  // as they lie in the file
     std::uint32_t crc = 0;
+    std::uint16_t method = 0;  // of compression; only 0, none, can be read
   };
   [[nodiscard]] const std::map<std::string, Entry>& entries() const { return entries_; }
 

@@ -109,12 +109,12 @@ TEST(Pickle, AListWithinItselfIsNoTrouble) {
 
 TEST(Pickle, DepthIsNoTrouble) {
   std::string deep;
-  for (int i = 0; i < 1'000'000; ++i) deep += "(";
+  for (int i = 0; i < 200'000; ++i) deep += "(";
   EXPECT_THAT(message_of("\x80\2" + deep), HasSubstr("truncated"));
   deep = ")";
-  for (int i = 0; i < 1'000'000; ++i) deep += "\x85";
+  for (int i = 0; i < 200'000; ++i) deep += "\x85";
   const std::string bytes = p::whole(deep);
-  EXPECT_EQ(read(bytes).values().size(), 1'000'001u);
+  EXPECT_EQ(read(bytes).values().size(), 200'001u);
 }
 
 TEST(Pickle, OrderedDictsAreDictsAndTheirAttributesAreDropped) {
@@ -208,7 +208,7 @@ TEST(Pickle, SizesAreCheckedBeforeUse) {
               HasSubstr("expected a name of at most 200 bytes"));
   EXPECT_THAT(message_of(p::whole(p::text(std::string(300, 'a')) + p::text("b") + "\x93")),
               HasSubstr("expected a name of at most 200 bytes"));
-  EXPECT_THAT(message_of("\x80\2" + std::string(5'000'000, 'N')), HasSubstr("more than 4194304 values"));
+  EXPECT_THAT(message_of("\x80\2" + std::string(2'200'000, 'N')), HasSubstr("more than 2097152 values"));
   EXPECT_THAT(message_of("\x80\2" + p::text(std::string(65 << 20, 'a')) + "."),
               HasSubstr("a pickle of more than 67108864 bytes"));
 }

@@ -105,7 +105,11 @@ TEST(ZipFile, WrongPlacesAreRefused) {
   EXPECT_THAT(message(directory + 20, sizes(30)), HasSubstr("entries 'a' and 'b' overlap"));
   EXPECT_THAT(message(second + 20, sizes(0xfffffff0)), HasSubstr("reaches beyond"));
   EXPECT_THAT(message(directory + 10, little<std::uint16_t>(8)),
-              HasSubstr("entry 'a' is compressed (method 8)"));
+              HasSubstr("entry 'a' is another one by its own header"));
+  const std::string compressed =
+      patched(patched(file, 8, little<std::uint16_t>(8)), directory + 10, little<std::uint16_t>(8));
+  EXPECT_THAT(message_of(compressed), HasSubstr("entry 'a' is compressed (method 8)"));
+  EXPECT_EQ(read(compressed, "b"), "second");
   EXPECT_THAT(message(directory + 8, little<std::uint16_t>(1)), HasSubstr("entry 'a' is encrypted"));
   EXPECT_THAT(message(directory, "PK\1\3"), HasSubstr("its zip directory is damaged"));
   const std::size_t end = file.size() - 22;
