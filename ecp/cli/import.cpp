@@ -14,10 +14,11 @@ namespace ecp::cli {
 namespace {
 
 constexpr const char* footer =
-    R"(A .safetensors file may have the configuration in its metadata. Otherwise, as in PyTorch's own files, the tensors' names
-and shapes tell vocab, dim, layers, heads, the feed-forward's width and often the architecture (ecp, compressed or perceiver_ar);
---set gives the rest: model.sequence always; model.block for ecp; model.latents for the others; model.architecture for
-double and split, which have the same tensors; model.history_segment for split. What contradicts the file is refused.
+    R"(A .safetensors file may have the configuration in its metadata. Otherwise, as in PyTorch's own files, names and shapes
+of the tensors tell vocab, dim, layers, heads, ffn_dim and mostly the architecture (ecp, perceiver_ar or compressed);
+--set gives the rest: model.sequence always; model.block for ecp; model.latents for the others (compressed needs only
+one of sequence and latents); model.architecture for double and split, whose tensors are alike; and
+model.history_segment for split. What contradicts the file is refused.
 
 From a PyTorch file tensors and plain containers are read, and nothing in it is executed. It may hold a state_dict, or a
 dictionary that has one under model_state_dict, state_dict, model, net, network or module.
