@@ -2,6 +2,7 @@
 // shapes. The bytes are read as a whole file, and once more as the pickle of an archive that is sound.
 #include "ecp/weights/torch_file.h"
 
+#include <string>
 #include <vector>
 
 #include "ecp/config/parameters.h"
@@ -26,10 +27,11 @@ void read(std::string_view content) {
       if (!in_file) copied += values.size();
     }
     fuzz::expect(copied <= content.size(), "copies are no larger than the file");
-    for (const char* architecture : {"model.architecture=ecp", "model.architecture=full"}) {
+    for (const char* architecture : {"ecp", "double", "split", "compressed"}) {
       fuzz::accepted([&] {
         const ImportedModel model =
-            import_authors(file, {architecture, "model.sequence=16", "model.block=4"});
+            import_authors(file, {std::string("model.architecture=") + architecture, "model.sequence=16",
+                                  "model.block=4", "model.latents=8", "model.history_segment=4"});
         fuzz::expect(model.tensors.size() == parameters(model.config).size(), "a tensor for every parameter");
       });
     }

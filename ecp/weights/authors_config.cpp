@@ -76,6 +76,9 @@ class Facts {
     fact = {std::move(value), std::move(source)};
     set(key, fact);
   }
+  void know_residual() {
+    know("compressed_residual", std::string("authors"), "the program that trained it has");
+  }
   [[nodiscard]] std::optional<std::int64_t> number(const std::string& key) const {
     const auto found = facts_.find(key);
     if (found == facts_.end()) return std::nullopt;
@@ -115,7 +118,10 @@ class Facts {
       for (const std::string key : known.needs) {
         if (key == "block") copy(key, key);
         if (key == "latents") copy(key, "latent");
-        if (key == "compressed_history") copy(key, "compressed");
+        if (key == "compressed_history") {
+          copy(key, "compressed");
+          know_residual();
+        }
         if (key == "history_segment") read_segments();
       }
     }
@@ -164,6 +170,7 @@ class Facts {
     const std::string history = "layers.0.0.fn.projection_hist.weight";
     if (const TensorView* const projection = find(history, 2)) {
       know("compressed_history", projection->shape[0], shape(history));
+      know_residual();
       history_ = projection->shape[1];
       require(*history_ <= longest_history, "{}: '{}' has an extent of {}", weights_.file, history,
               *history_);

@@ -16,13 +16,15 @@ namespace ecp {
 namespace {
 
 /// (theirs, ours) for what follows "layers.i." and for the rest.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> layer_names = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 11> layer_names = {{
     {"0.norm.", "attention.norm."},
     {"0.fn.norm.", "attention.kv_norm."},
     {"0.fn.to_q.", "attention.q."},
     {"0.fn.to_kv.", "attention.kv."},
     {"0.fn.to_out.", "attention.out."},
     {"0.fn.to_out_0.", "attention.out_0."},
+    {"0.fn.w_out.", "attention.out."},
+    {"0.fn.projection_hist.", "attention.compress."},
     {"1.norm.", "ffn.norm."},
     {"1.fn.net.0.", "ffn.up."},
     {"1.fn.net.3.", "ffn.down."},
@@ -67,7 +69,11 @@ std::map<std::string, TensorView> renamed(const std::map<std::string, TensorView
     if (name.ends_with(".pos_emb.freqs")) continue;
     const std::string ours = our_name(name);
     require(!ours.empty(), "{}: tensor '{}{}' is not known in the authors' models", file, prefix, name);
-    result[ours] = view;
+    // Every layer of theirs has this projection; only the first uses it.
+    const bool unused =
+        ours.find(".attention.compress.") != std::string::npos && !ours.starts_with("layers.0.");
+    require(unused || result.emplace(ours, view).second, "{}: two tensors for '{}', one is '{}{}'", file,
+            ours, prefix, name);
   }
   return result;
 }

@@ -1,9 +1,10 @@
 // Weights that others trained, under our names.
 //
 // The authors' program names its tensors model.token_emb, model.layers.i.0.fn.to_q, ... A safetensors file
-// may have their configuration in its metadata: architecture, vocab, dim, layers, heads, sequence, block (all
-// as strings). Without it, as in PyTorch's own files, names and shapes tell what they can and the caller the
-// rest (weights/authors_config.h).
+// may have their configuration in its metadata, all as strings: architecture, vocab, dim, layers, heads,
+// sequence, and block (ecp), latent (the others), history_segments (split), compressed (compressed). Without
+// it, as in PyTorch's own files, names and shapes tell what they can and the caller the rest
+// (weights/authors_config.h).
 #pragma once
 
 #include <string>

@@ -210,6 +210,8 @@ TEST(ImportTorch, WrongShapesAreRefused) {
               HasSubstr("model.layers: expected 1 to 1024, got 100000"));
   EXPECT_THAT(message("layers.x.0.norm.weight", {8}), HasSubstr("has no place in a ecp model"));
   EXPECT_THAT(message("what", {8}), HasSubstr("x.pt: tensor 'what' is not known in the authors' models"));
+  EXPECT_THAT(message("layers.0.0.fn.w_out.bias", {8}),
+              HasSubstr("two tensors for 'layers.0.attention.out.bias'"));
   Authors authors;
   authors.remove("to_logits.0.bias");
   EXPECT_EQ(message_of(authors, given), "x.pt: no tensor for the parameter 'norm.bias'");
