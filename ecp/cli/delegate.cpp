@@ -11,6 +11,8 @@
 
 #include "ecp/base/error.h"
 #include "ecp/cli/commands.h"
+#include "ecp/runtime/model.h"
+#include "ecp/weights/checkpoint.h"
 
 namespace ecp::cli {
 namespace {
@@ -40,6 +42,14 @@ void add(CLI::App& app, const std::string& name, const std::string& description)
 Path ecp_torch_program() {
   std::error_code error;
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "ecp-torch";
+}
+
+std::shared_ptr<const Model> load_or_hand_over(const Path& checkpoint, int threads,
+                                               const std::string& command,
+                                               const std::vector<std::string>& arguments) {
+  const Checkpoint verified(checkpoint);
+  if (verified.model().is_latent()) run_ecp_torch(command, arguments);
+  return Model::load(verified, threads);
 }
 
 void add_torch_commands(CLI::App& app) {
