@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
   ecp::cli::add_data(*app);
   ecp::cli::add_ngram(*app);
   ecp::cli::add_generate(*app);
+  ecp::cli::add_compare(*app);
   ecp::cli::add_report(*app);
   ecp::cli::add_import(*app);
   ecp::cli::add_config(*app);
