@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -129,11 +128,14 @@ void run_compare(const Options& options) {
   require_folder(folder);
   const ComparisonConfig config = asked(options);
   const ComparisonPlan plan = plan_comparison(folder, config, options.overrides);
-  const auto report = [&] { write_comparison(read_comparison(plan)); };
+  const auto report = [&] {
+    Comparison comparison = read_comparison(plan);
+    write_comparison(comparison);
+    return comparison;
+  };
   if (options.report_only) {
     require(std::filesystem::is_directory(folder), "--report-only: '{}': no such folder", folder.string());
-    report();
-    return show(read_comparison(plan), options.json);
+    return show(report(), options.json);
   }
   make_folders(folder);
   const FileLock lock(folder / ".lock", fmt::format("comparison '{}'", folder.string()));
@@ -141,8 +143,7 @@ void run_compare(const Options& options) {
   const int threads = options.jobs == 1 ? 0 : std::max(1, available_cpus() / options.jobs);
   const StopRequests requests;
   const bool finished = make_runs(plan, {options.jobs, threads}, report);
-  report();
-  const Comparison comparison = read_comparison(plan);
+  const Comparison comparison = report();
   show(comparison, options.json);
   if (!finished) {
     fmt::print(stderr, "stopped; go on with: ecp compare --output {}\n", options.output);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 #include <deque>
 #include <optional>
 #include <thread>
@@ -98,7 +99,7 @@ class Runs {
                            "--context", std::to_string(model.context),
                            "--batch",   std::to_string(model.config.eval.batch),
                            "--output",  plan_.evaluation_file(run, text).string()};
-    if (model.scored_rows > 0)
+    if (model.scored_rows < model.config.model.sequence)
       arguments.insert(arguments.end(), {"--scored-rows", std::to_string(model.scored_rows)});
     if (!model.config.data.cross_documents) arguments.emplace_back("--documents-apart");
     if (threads > 0) arguments.insert(arguments.end(), {"--threads", std::to_string(threads)});

@@ -39,6 +39,7 @@ struct ModelSection {
     v.text("name", model.name, "what it is called in the report");
     v.text("config", model.config, "its training configuration");
     v.texts("set", model.set, "overrides");
+    v.text("source", model.source, "where a stored configuration came from");
   }
 };
 

@@ -26,6 +26,7 @@ struct ComparedModel {
   std::string name;              // letters, digits, '-', '_', '.', '+'; unique
   std::string config;            // file
   std::vector<std::string> set;  // "section.key=value"
+  std::string source = "";       // where a stored configuration came from, for people
 };
 
 struct ComparisonConfig {

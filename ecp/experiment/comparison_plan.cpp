@@ -45,7 +45,7 @@ PlannedModel plan_model(const ComparedModel& model, const ComparisonConfig& comp
   all.insert(all.end(), overrides.begin(), overrides.end());
   PlannedModel result;
   result.name = model.name;
-  result.source = model.config;
+  result.source = model.source.empty() ? model.config : model.source;
   for (const std::string& one : all) result.source += " " + one;
   result.config = read_config(model.config, all);
   return result;
@@ -90,17 +90,14 @@ void require_same_data(const std::vector<PlannedModel>& models, bool has_budget)
 /// Logits of the last so many rows of n.
 std::int64_t trained_rows(const ModelConfig& model) { return model.sequence; }
 
-void plan_scoring(ComparisonPlan& plan) {
-  for (const PlannedModel& model : plan.models)
-    plan.unscored = std::max(plan.unscored, model.config.model.sequence - trained_rows(model.config.model));
-  for (PlannedModel& model : plan.models) {
+void plan_scoring(std::vector<PlannedModel>& models) {
+  std::int64_t rows = INT64_MAX;
+  for (const PlannedModel& model : models) rows = std::min(rows, trained_rows(model.config.model));
+  for (PlannedModel& model : models) {
     const std::int64_t n = model.config.model.sequence;
-    require(plan.unscored < n,
-            "'{}': model.sequence: expected more than {}, the positions that another model doesn't score, "
-            "got {}",
-            model.name, plan.unscored, n);
-    model.context = std::max(n / 2, plan.unscored);
-    model.scored_rows = plan.unscored == 0 ? 0 : n - plan.unscored;
+    model.trained = model.tokens / n * trained_rows(model.config.model);
+    model.scored_rows = std::min(rows, n);
+    model.context = std::max(n / 2, n - model.scored_rows);
     model.config.eval.context = model.context;
   }
 }
@@ -215,7 +212,7 @@ ComparisonPlan plan_comparison(const Path& folder, const ComparisonConfig& compa
     plan_budget(plan.models.back(), comparison.tokens);
   }
   require_same_data(plan.models, comparison.tokens > 0);
-  plan_scoring(plan);
+  plan_scoring(plan.models);
   plan_texts(plan, comparison.test);
   for (const std::int64_t seed : plan.seeds) {
     for (std::size_t i = 0; i < plan.models.size(); ++i) {
@@ -250,9 +247,8 @@ void store_plan(const ComparisonPlan& plan, std::int64_t tokens) {
   }
   for (const PlannedModel& model : plan.models) {
     const Path file = plan.config_file(model);
-    if (Path(model.source) != file)  // as it is when a comparison goes on
-      write_file(file, fmt::format("# {}\n{}", printable(model.source), to_toml(model.config)));
-    config.models.push_back({model.name, file.string(), {}});
+    write_file(file, fmt::format("# {}\n{}", printable(model.source), to_toml(model.config)));
+    config.models.push_back({model.name, file.string(), {}, model.source});
   }
   write_file(plan.folder / "comparison.toml", to_toml(config));
 }

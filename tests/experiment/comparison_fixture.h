@@ -46,7 +46,7 @@ class ComparisonFixture {
     return comparison;
   }
 
-  [[nodiscard]] ComparisonPlan plan(const ComparisonConfig& comparison) const {
+  ComparisonPlan plan(const ComparisonConfig& comparison) const {
     return plan_comparison(path("out"), comparison);
   }
 

@@ -26,8 +26,8 @@ TEST(ComparisonPlan, RunsOfAllModelsWithAllSeeds) {
   EXPECT_EQ(plan.models[0].tokens, 10 * 2 * 8);
   EXPECT_EQ(plan.models[0].context, 4);
   EXPECT_EQ(plan.models[0].config.eval.context, 4);
-  EXPECT_EQ(plan.models[0].scored_rows, 0);
-  EXPECT_EQ(plan.unscored, 0);
+  EXPECT_EQ(plan.models[0].scored_rows, 8);
+  EXPECT_EQ(plan.models[0].trained, plan.models[0].tokens);
   EXPECT_FALSE(plan.on_validation);
   EXPECT_FALSE(std::filesystem::exists(plan.folder)) << "planning writes nothing";
 }
@@ -113,6 +113,7 @@ TEST(ComparisonPlan, DifferentLengthsAreScoredInTheirOwnWindows) {
   const ComparisonPlan plan = fixture.plan(comparison);
   EXPECT_EQ(plan.models[0].context, 4);
   EXPECT_EQ(plan.models[1].context, 8);
+  EXPECT_EQ(plan.models[1].scored_rows, 8);
 }
 
 TEST(ComparisonPlan, HowFarARunIs) {
