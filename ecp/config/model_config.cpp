@@ -1,5 +1,7 @@
 #include "ecp/config/model_config.h"
 
+#include <algorithm>
+
 #include "ecp/base/error.h"
 
 namespace ecp {
@@ -10,9 +12,30 @@ std::int64_t ModelConfig::inner_dim() const {
   return (8 * dim / 3 + 63) / 64 * 64;
 }
 
-Pattern ModelConfig::pattern() const {
-  if (architecture == "full") return Pattern::full();
-  return Pattern::ecp(block, lookback);
+bool ModelConfig::is_latent() const {
+  return architecture == "perceiver_ar" || architecture == "double" || architecture == "split" ||
+         architecture == "compressed";
+}
+
+std::int64_t ModelConfig::segment_rows() const {
+  return history_segment > 0 ? history_segment : std::max<std::int64_t>(1, (sequence - latent_rows()) / 2);
+}
+
+std::int64_t ModelConfig::compressed_rows() const {
+  return compressed_history > 0 ? compressed_history
+                                : std::max<std::int64_t>(1, (sequence - latent_rows()) / 4);
+}
+
+ModelConfig ModelConfig::resolved() const {
+  ModelConfig config = *this;
+  config.kv_heads = key_heads();
+  config.ffn_dim = inner_dim();
+  config.latents = is_latent() ? latent_rows() : 0;
+  config.history_segment = architecture == "split" ? segment_rows() : 0;
+  config.compressed_history = architecture == "compressed" ? compressed_rows() : 0;
+  config.group = architecture == "shifted" ? group_rows() : 0;
+  config.window = architecture == "sliding" ? window_keys() : 0;
+  return config;
 }
 
 void ModelConfig::validate() const {
@@ -28,9 +51,46 @@ void ModelConfig::validate() const {
           "model.shared_kv: expected model.rotate_values = true or model.rope = \"none\" with it");
   require(!(shared_kv && qk_norm == "rms"),
           "model.qk_norm: expected \"none\" or \"layer_unused\" with model.shared_kv, got \"rms\"");
+  require(
+      qk_norm != "layer" || (shared_kv && is_latent()),
+      "model.qk_norm: \"layer\" is of the paper's latent architectures with model.shared_kv = true; expected "
+      "\"none\", \"rms\" or \"layer_unused\" for architecture \"{}\"{}",
+      architecture, shared_kv ? "" : " with separate keys and values");
+  validate_architecture();
   require(!first_block_output || architecture == "ecp",
           "model.first_block_output: expected model.architecture = \"ecp\" with it, got \"{}\"",
           architecture);
+}
+
+void ModelConfig::validate_architecture() const {
+  if (is_latent()) {
+    require(latent_rows() >= 1 && latent_rows() < sequence,
+            "model.latents: expected 1 to {} (less than model.sequence), got {}", sequence - 1,
+            latent_rows());
+    const std::int64_t history = sequence - latent_rows();
+    require(architecture != "split" || history % segment_rows() == 0,
+            "model.history_segment: expected a divisor of the history of {} rows (sequence {} - latents {}), "
+            "got {}",
+            history, sequence, latent_rows(), segment_rows());
+    require(architecture != "compressed" || compressed_rows() < history,
+            "model.compressed_history: expected less than the history of {} rows (sequence {} - latents {}), "
+            "got {}",
+            history, sequence, latent_rows(), compressed_rows());
+  }
+  const bool halves = shift_heads || architecture == "shifted";
+  require(!shift_heads || architecture == "ecp",
+          "model.shift_heads: expected model.architecture = \"ecp\" with it, got \"{}\"", architecture);
+  require(!shift_heads || block >= 2, "model.block: expected at least 2 with model.shift_heads, got {}",
+          block);
+  require(!halves || key_heads() % 2 == 0,
+          "model.{}: expected an even number, since half of the heads are shifted, got {}",
+          kv_heads > 0 ? "kv_heads" : "heads", key_heads());
+  require(architecture != "shifted" || group_rows() >= 2, "model.group: expected at least 2, got {}",
+          group_rows());
+  require(causal || architecture == "ecp" || architecture == "full",
+          "model.causal: expected model.architecture \"ecp\" or \"full\" with false, got \"{}\"",
+          architecture);
+  require(causal || !shift_heads, "model.causal: false and model.shift_heads don't go together");
 }
 
 void apply_preset(ModelConfig& config) {
@@ -38,9 +98,9 @@ void apply_preset(ModelConfig& config) {
   const bool ecp = config.architecture == "ecp";
   config.shared_kv = paper;
   config.rotate_values = paper;
-  config.rope = paper ? "first" : "all";
+  config.rope = paper && config.architecture != "double" ? "first" : "all";
   config.rope_theta = 10000;
-  config.qk_norm = paper ? (ecp ? "layer_unused" : "none") : "rms";
+  config.qk_norm = !paper ? "rms" : config.is_latent() ? "layer" : ecp ? "layer_unused" : "none";
   config.norm = paper ? "layer" : "rms";
   config.norm_eps = 1e-5;
   config.ffn = paper ? "gelu" : "swiglu";

@@ -5,11 +5,11 @@
 // initialisation).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
 #include "ecp/base/fields.h"
-#include "ecp/intervals/pattern.h"
 
 namespace ecp {
 
@@ -25,6 +25,15 @@ struct ModelConfig {
   std::int64_t sequence = 1024;  // n, the trained length; any length ≥ 1 can be run
   std::int64_t block = 128;      // b, queries per block (half of the paper's segment s = 2b)
   std::int64_t lookback = 1;     // w, earlier blocks that a block sees
+  bool shift_heads = false;      // half of the heads have their blocks moved by b/2
+  bool causal = true;            // false: a classifier's rows see what comes after them too
+  // 0: a share of n that the accessors below tell.
+  std::int64_t latents = 0;             // ℓ, the last rows of a window, which are trained
+  std::int64_t history_segment = 0;     // s_h, divides the history c = n − ℓ
+  std::int64_t compressed_history = 0;  // p, rows that the history becomes after layer 0
+  std::string compressed_residual = "corrected";
+  std::int64_t group = 0;   // g, rows of a group
+  std::int64_t window = 0;  // w, keys that a row sees
 
   bool shared_kv = false;      // one projection for keys and values
   bool rotate_values = false;  // RoPE on the values as well (what shared_kv implies in the paper)
@@ -46,7 +55,9 @@ struct ModelConfig {
   template <class Visitor>
   void visit(Visitor& v) {
     constexpr std::int64_t most = std::int64_t{1} << 24;
-    v.choice("architecture", architecture, {"ecp", "full"}, "which keys a query sees");
+    v.choice("architecture", architecture,
+             {"ecp", "full", "perceiver_ar", "double", "split", "compressed", "shifted", "sliding"},
+             "which keys a query sees");
     v.choice("preset", preset, {"paper", "modern"}, "sets all fields below that are not given");
     v.integer("vocab", vocab, {0, most}, "vocabulary size; 0: that of the training data's tokenizer");
     v.integer("dim", dim, {2, 1 << 16}, "width d");
@@ -57,13 +68,26 @@ struct ModelConfig {
     v.integer("sequence", sequence, {1, std::int64_t{1} << 40}, "trained length n in tokens");
     v.integer("block", block, {1, most}, "ecp: queries per block b (half of the paper's segment)");
     v.integer("lookback", lookback, {1, 1024}, "ecp: earlier blocks that a block sees");
+    v.flag("shift_heads", shift_heads, "ecp: half of the heads have their blocks moved by b/2");
+    v.flag("causal", causal, "false: rows see what comes after them too (ecp and full, for classifiers)");
+    v.integer("latents", latents, {0, std::int64_t{1} << 40},
+              "perceiver_ar, double, split, compressed: trained rows at the window's end; 0: n/2");
+    v.integer("history_segment", history_segment, {0, std::int64_t{1} << 40},
+              "split: rows of a history segment, a divisor of n - latents; 0: half of it");
+    v.integer("compressed_history", compressed_history, {0, most},
+              "compressed: rows that the history becomes after the first layer; 0: a quarter of it");
+    v.choice("compressed_residual", compressed_residual, {"corrected", "authors"},
+             "compressed: a latent row's own residual in layer 0, or that of the authors' program");
+    v.integer("group", group, {0, most}, "shifted: rows of a group; 0: n/4");
+    v.integer("window", window, {0, most}, "sliding: keys that a row sees; 0: n/4");
     v.flag("shared_kv", shared_kv, "one projection for keys and values");
     v.flag("rotate_values", rotate_values, "rotate values as well as keys");
     v.choice("rope", rope, {"none", "first", "all"}, "layers with rotary position embedding");
     v.number("rope_theta", rope_theta, {1, 1e12}, "base of the rotary frequencies");
     v.choice(
-        "qk_norm", qk_norm, {"none", "rms", "layer_unused"},
-        "RMSNorm on each head's queries and keys before RoPE; layer_unused: the authors' unused parameters");
+        "qk_norm", qk_norm, {"none", "rms", "layer", "layer_unused"},
+        "rms: on each head's queries and keys before RoPE; layer: on the shared keys and values after it; "
+        "layer_unused: the authors' unused parameters");
     v.choice("norm", norm, {"layer", "rms"}, "normalisation before attention, feed-forward and classifier");
     v.number("norm_eps", norm_eps, {1e-12, 1e-1}, "epsilon of all norms");
     v.choice("ffn", ffn, {"gelu", "swiglu"}, "feed-forward");
@@ -86,11 +110,37 @@ struct ModelConfig {
   [[nodiscard]] bool rotates(std::int64_t layer) const {
     return rope == "all" || (rope == "first" && layer == 0);
   }
-  /// Which keys a row sees in every layer.
-  [[nodiscard]] Pattern pattern() const;
+  /// Only the last ℓ rows are trained and have logits (perceiver_ar, double, split, compressed).
+  [[nodiscard]] bool is_latent() const;
+  /// Some rows see what comes after them in the window, in other documents too (an unmasked history).
+  [[nodiscard]] bool has_unmasked_history() const { return is_latent() && architecture != "perceiver_ar"; }
+  /// Values carry positions that are known up to n only: beyond, ecp holds them at the last trained block's.
+  [[nodiscard]] bool holds_positions() const {
+    return architecture == "ecp" && rotate_values && rope != "none" && causal && !shift_heads;
+  }
+  /// ℓ: `latents`, or half of n.
+  [[nodiscard]] std::int64_t latent_rows() const { return latents > 0 ? latents : sequence / 2; }
+  /// s_h: `history_segment`, or half of the history.
+  [[nodiscard]] std::int64_t segment_rows() const;
+  /// p: `compressed_history`, or a quarter of the history.
+  [[nodiscard]] std::int64_t compressed_rows() const;
+  /// g: `group`, or a quarter of n.
+  [[nodiscard]] std::int64_t group_rows() const { return group > 0 ? group : (sequence + 3) / 4; }
+  /// Keys of the sliding window: `window`, or a quarter of n.
+  [[nodiscard]] std::int64_t window_keys() const { return window > 0 ? window : (sequence + 3) / 4; }
+  /// Rows of a window of n tokens that have logits: the last ones, all but for latent architectures.
+  [[nodiscard]] std::int64_t trained_rows(std::int64_t n) const {
+    return is_latent() ? std::min(n, latent_rows()) : n;
+  }
+  /// Fields whose 0 stands for something with what it stands for; sizes that the architecture doesn't have
+  /// are 0.
+  [[nodiscard]] ModelConfig resolved() const;
   /// Fails on choices that don't fit together (heads that don't divide the width, tied weights with ...).
   /// `vocab` may still be 0.
   void validate() const;
+
+ private:
+  void validate_architecture() const;
 };
 
 /// Sets every field that `preset` ("paper", "modern") decides for `architecture`; sizes are left alone.

@@ -52,7 +52,7 @@ class Table {
   std::vector<Parameter> all_;
 };
 
-void attention(Table& table, const ModelConfig& config, const std::string& at) {
+void attention(Table& table, const ModelConfig& config, const std::string& at, std::int64_t layer) {
   const std::int64_t kv_dim = config.key_heads() * config.head_dim();
   table.norm(at + "norm", config.dim, config.norm == "layer");
   table.linear(at + "q", config.dim, config.dim, false);
@@ -65,8 +65,11 @@ void attention(Table& table, const ModelConfig& config, const std::string& at) {
   if (config.qk_norm == "rms") {
     table.norm(at + "q_norm", config.head_dim(), false);
     table.norm(at + "k_norm", config.head_dim(), false);
-  } else if (config.qk_norm == "layer_unused") {
+  } else if (config.qk_norm != "none") {
     table.norm(at + "kv_norm", config.head_dim(), true);
+  }
+  if (config.architecture == "compressed" && layer == 0 && config.layers > 1) {
+    table.linear(at + "compress", config.compressed_rows(), config.sequence - config.latent_rows(), true);
   }
   table.linear(at + "out", config.dim, config.dim, config.output_bias, true);
   if (config.first_block_output) table.linear(at + "out_0", config.dim, config.dim, config.output_bias, true);
@@ -95,7 +98,7 @@ std::vector<Parameter> parameters(const ModelConfig& config) {
   table.embedding("embedding");
   for (std::int64_t layer = 0; layer < config.layers; ++layer) {
     const std::string at = "layers." + std::to_string(layer) + ".";
-    attention(table, config, at + "attention.");
+    attention(table, config, at + "attention.", layer);
     feed_forward(table, config, at + "ffn.");
   }
   table.norm("norm", config.dim, config.norm == "layer");

@@ -8,7 +8,8 @@
 //   layers.i.attention.kv.weight [H_kv·d_h, d]         shared_kv; otherwise
 //   layers.i.attention.{k,v}.weight [H_kv·d_h, d]
 //   layers.i.attention.{q_norm,k_norm}.weight [d_h]    qk_norm = rms
-//   layers.i.attention.kv_norm.{weight,bias} [d_h]     qk_norm = layer_unused
+//   layers.i.attention.kv_norm.{weight,bias} [d_h]     qk_norm = layer, layer_unused
+//   layers.0.attention.compress.{weight,bias} [p, c], [p]   compressed (c = n − ℓ)
 //   layers.i.attention.out.{weight,bias} [d, d], [d]
 //   layers.i.attention.out_0.{weight,bias}             first_block_output
 //   layers.i.ffn.norm.{weight,bias} [d]

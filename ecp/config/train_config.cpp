@@ -13,6 +13,10 @@ void Config::validate() const {
   double sum = 0;
   for (const double weight : data.weights) sum += weight;
   require(data.weights.empty() || sum > 0, "data.weights: expected a positive sum, got {}", sum);
+  require(
+      data.cross_documents || !model.has_unmasked_history(),
+      "data.cross_documents: expected true with model.architecture \"{}\", whose history rows see all of it",
+      model.architecture);
   require(eval.context < model.sequence, "eval.context: expected less than model.sequence {}, got {}",
           model.sequence, eval.context);
 }

@@ -68,7 +68,7 @@ Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows,
     // Windows of one batch are equally long: only the last may be short, and then goes alone.
     std::vector<ScoreWindow> group{windows.at(index++)};
     while (index < windows.count() && static_cast<std::int64_t>(group.size()) < options.batch &&
-           windows.at(index).rows == group.front().rows) {
+           windows.at(index).rows == group.front().rows && windows.at(index).first == group.front().first) {
       group.push_back(windows.at(index++));
     }
     const std::int64_t rows = group.front().rows;
@@ -89,11 +89,14 @@ Total score(const Scorer& scorer, const Text& text, const ScoreWindows& windows,
     }
 
     const at::Tensor losses_BN = scorer(tokens_BN1, document_start_BN).to(at::kDouble).contiguous();
-    require(losses_BN.dim() == 2 && losses_BN.size(0) == tokens_BN1.size(0) && losses_BN.size(1) == rows,
-            "evaluation: expected losses [{}, {}] from the scorer", tokens_BN1.size(0), rows);
+    const std::int64_t first_row = rows - (losses_BN.dim() == 2 ? losses_BN.size(1) : 0);
+    require(losses_BN.dim() == 2 && losses_BN.size(0) == tokens_BN1.size(0) && first_row >= 0 &&
+                first_row <= group.front().first,
+            "evaluation: expected losses [{}, {}] from the scorer, or of the last rows", tokens_BN1.size(0),
+            rows);
     const double* losses = losses_BN.const_data_ptr<double>();
     for (std::size_t i = 0; i < group.size(); ++i) {
-      const double* row = losses + static_cast<std::int64_t>(i) * rows;
+      const double* row = losses + static_cast<std::int64_t>(i) * losses_BN.size(1) - first_row;
       const bool unknown = !options.cross_documents && !text.separated();
       for (std::int64_t r = group[i].first; r < rows; ++r)
         total.loss += unknown && is_first(starts[i], r) ? text.uniform() : row[r];
@@ -120,7 +123,7 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
   const bool standard = options.protocol == Protocol::standard;
   const std::int64_t context = !standard ? 0 : options.context < 0 ? options.window / 2 : options.context;
   const Text text(data, size, standard);
-  const ScoreWindows windows(text.length(), options.window, context, options.protocol);
+  const ScoreWindows windows(text.length(), options.window, context, options.protocol, options.scored_rows);
   require(standard || windows.count() > 0,
           "evaluation of '{}': the authors' protocol needs at least 2 tokens, got {}", data.path().string(),
           size);
@@ -144,6 +147,7 @@ Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const Evaluatio
   result.tokens = total.tokens;
   result.window = options.window;
   result.context = context;
+  result.scored_rows = options.scored_rows > 0 ? options.scored_rows : options.window;
   result.lossless = lossless;
   result.cross_documents = options.cross_documents;
   result.protocol = options.protocol;
@@ -163,7 +167,16 @@ Evaluation evaluate(LanguageModel& model, const TokenFile& data, const Evaluatio
           model.config().vocab, data.info().vocab_size);
   const at::NoGradGuard no_grad;
   EvaluationOptions resolved = options;
-  if (resolved.window == 0) resolved.window = model.config().sequence;
+  const ModelConfig& config = model.config();
+  if (resolved.window == 0) resolved.window = config.sequence;
+  require(!config.is_latent() || resolved.window <= config.sequence,
+          "window: architecture {} takes at most {} tokens (model.sequence), got {}", config.architecture,
+          config.sequence, resolved.window);
+  const std::int64_t rows = config.trained_rows(resolved.window);
+  require(resolved.scored_rows <= rows,
+          "scored rows: expected at most {} (a window's rows with logits), got {}", rows,
+          resolved.scored_rows);
+  if (resolved.scored_rows == 0) resolved.scored_rows = rows;
   ForwardContext context;
   context.bfloat16 = options.bfloat16;
   const Scorer scorer = [&](const at::Tensor& tokens_BN1,
@@ -187,6 +200,7 @@ nlohmann::ordered_json to_json(const Evaluation& evaluation) {
           {"bytes", evaluation.bytes},
           {"window", evaluation.window},
           {"context", evaluation.context},
+          {"scored_rows", evaluation.scored_rows},
           {"lossless", evaluation.lossless},
           {"cross_documents", evaluation.cross_documents},
           {"protocol", name_of(evaluation.protocol)}};

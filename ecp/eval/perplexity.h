@@ -29,10 +29,11 @@ namespace ecp {
 class LanguageModel;
 
 struct EvaluationOptions {
-  std::int64_t window = 0;    // n; 0: the model's trained length
-  std::int64_t context = -1;  // −1: n/2; ignored by the authors' protocol
-  std::int64_t batch = 8;     // windows at a time
-  std::uint64_t tokens = 0;   // evaluate the first so many tokens; 0: all
+  std::int64_t window = 0;       // n; 0: the model's trained length
+  std::int64_t context = -1;     // −1: n/2; ignored by the authors' protocol
+  std::int64_t batch = 8;        // windows at a time
+  std::int64_t scored_rows = 0;  // at most so many last rows of a window count; 0: all that have logits
+  std::uint64_t tokens = 0;      // evaluate the first so many tokens; 0: all
   Protocol protocol = Protocol::standard;
   bool cross_documents = true;  // false: rows see their own document only, positions begin anew in each
   bool bfloat16 = false;        // matrix products and attention in bfloat16
@@ -48,6 +49,7 @@ struct Evaluation {
   std::uint64_t bytes = 0;
   std::int64_t window = 0;
   std::int64_t context = 0;
+  std::int64_t scored_rows = 0;
   bool lossless = true;  // false: the tokenizer loses text, whose bytes and words count but cost nothing
   bool cross_documents = true;
   Protocol protocol = Protocol::standard;
@@ -56,7 +58,8 @@ struct Evaluation {
 /// The fields above, `protocol` by name, in this order; absent ones are null.
 nlohmann::ordered_json to_json(const Evaluation& evaluation);
 
-/// Negative log-likelihoods [B, rows] (float32 or float64) of the targets of tokens [B, rows + 1] (int64).
+/// Negative log-likelihoods (float32 or float64) of the targets of tokens [B, rows + 1] (int64): of all rows,
+/// or of the last ones, as many as count.
 /// `document_start_BN` (int32) is absent where rows see other documents.
 using Scorer = std::function<at::Tensor(const at::Tensor& tokens_BN1,
                                         const std::optional<at::Tensor>& document_start_BN)>;
@@ -64,7 +67,8 @@ using Scorer = std::function<at::Tensor(const at::Tensor& tokens_BN1,
 /// Evaluates over `data`; `options.window` must be given. Fails on empty data and contexts that don't fit.
 Evaluation evaluate(const Scorer& scorer, const TokenFile& data, const EvaluationOptions& options,
                     const ProgressFunction& progress = {});
-/// The same for a model, in evaluation mode; fails if the data's vocabulary isn't the model's.
+/// The same for a model, in evaluation mode; fails if the data's vocabulary isn't the model's, or if a latent
+/// model is asked for a window beyond its length or for more rows than it has logits of.
 Evaluation evaluate(LanguageModel& model, const TokenFile& data, const EvaluationOptions& options,
                     const ProgressFunction& progress = {});
 

@@ -28,11 +28,13 @@ struct ScoreWindow {
 
 class ScoreWindows {
  public:
-  /// `window` = n ≥ 1 rows. Standard: stride n − context with 0 ≤ context < n; the first window counts whole,
-  /// whatever context its rows have, the last one is short if the text ends inside it. context 0: disjoint
-  /// windows. Authors: whole windows only (one short window if the text is shorter); a rest below the stride
-  /// isn't counted.
-  ScoreWindows(std::uint64_t length, std::int64_t window, std::int64_t context, Protocol protocol);
+  /// `window` = n ≥ 1 rows, of which at most the last `scored_rows` count (1 … n; 0: n), since latent
+  /// architectures have no others. Standard: stride min(n − context, scored_rows) with 0 ≤ context < n; the
+  /// first window is scored_rows long and counts whole, whatever context its rows have, those after it grow
+  /// to n, the last one is short if the text ends inside it. context 0: disjoint windows. Authors: whole
+  /// windows only (one short window if the text is shorter); a rest below the stride isn't counted.
+  ScoreWindows(std::uint64_t length, std::int64_t window, std::int64_t context, Protocol protocol,
+               std::int64_t scored_rows = 0);
 
   [[nodiscard]] std::uint64_t count() const { return count_; }
   [[nodiscard]] ScoreWindow at(std::uint64_t index) const;
@@ -40,9 +42,9 @@ class ScoreWindows {
   [[nodiscard]] std::uint64_t scored() const;
 
  private:
-  std::uint64_t targets_;
-  std::int64_t window_, context_;
-  std::uint64_t stride_, count_;
+  Protocol protocol_;
+  std::uint64_t targets_, window_, scored_rows_;
+  std::uint64_t stride_ = 1, count_ = 0;
 };
 
 }  // namespace ecp

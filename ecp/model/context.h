@@ -1,10 +1,13 @@
-// What the layers of one forward pass share: the caller's ForwardContext and the rotary tables for its
-// positions.
+// What one layer of a forward pass is told: the caller's ForwardContext, what attends to what, and the rotary
+// tables for the positions of its rows.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
-#include "ecp/model/language_model.h"
+#include <optional>
+
+#include "ecp/config/attention_plan.h"
+#include "ecp/model/backbone.h"
 #include "ecp/model/rope.h"
 #include "ecp/ops/interval_attention.h"
 
@@ -12,8 +15,10 @@ namespace ecp {
 
 struct LayerContext {
   const ForwardContext& forward;
-  Rotation rotation;   // of the positions of this pass's rows
-  double dropout = 0;  // 0 unless training
+  LayerPlan plan;
+  Rotation rotation;                         // of the layer's input rows
+  std::optional<at::Tensor> document_start;  // int32 [B, rows], in rows of this layer
+  double dropout = 0;                        // 0 unless training
 
   /// Dropout's key for one layer.
   [[nodiscard]] ops::DropoutKey dropout_key(std::int64_t layer) const {

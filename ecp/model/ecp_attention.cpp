@@ -19,7 +19,7 @@ class EcpAttention : public Attention {
         block_(config.block),
         lookback_(config.lookback),
         last_position_(std::max<std::int64_t>(0, config.sequence / config.block - 1)),
-        rotates_values_(config.rotate_values && rotates()),
+        holds_positions_(config.holds_positions() && rotates()),
         head_dim_(config.head_dim()),
         theta_(config.rope_theta),
         first_block_output_(config.first_block_output) {
@@ -30,8 +30,8 @@ class EcpAttention : public Attention {
     Projected projected = project(x_BND, context);
     at::Tensor heads;
     const std::int64_t trained = (last_position_ + 1) * block_;
-    if (rotates_values_ && x_BND.size(1) > trained) {
-      require(!context.forward.document_start,
+    if (holds_positions_ && x_BND.size(1) > trained) {
+      require(!context.document_start,
               "model: expected at most {} tokens with packed documents and rotated values, got {}", trained,
               x_BND.size(1));
       heads = attend_beyond(projected, context);
@@ -73,7 +73,8 @@ class EcpAttention : public Attention {
         keys.push_back(rotate_block(k[earlier], position - (block - earlier)));
       }
       const Projected part{rotate_block(q[block], position), at::cat(keys, 1), std::nullopt};
-      heads.push_back(attend(part, context, block * block_, first * block_));
+      heads.push_back(
+          attend(part, context, Pattern::ecp(block_, lookback_), block * block_, first * block_).flatten(2));
     }
     return at::cat(heads, 1);
   }
@@ -81,7 +82,7 @@ class EcpAttention : public Attention {
   Linear out_0_;
   std::int64_t block_, lookback_;
   std::int64_t last_position_;  // largest block position within the trained length
-  bool rotates_values_;
+  bool holds_positions_;        // beyond it
   std::int64_t head_dim_;
   double theta_;
   bool first_block_output_;

@@ -13,13 +13,14 @@ namespace ecp {
 struct Rotation {
   at::Tensor cos, sin;
 
-  /// Positions [first, first + count) of tables without a batch.
+  /// The turns of rows [first, first + count).
   [[nodiscard]] Rotation rows(std::int64_t first, std::int64_t count) const {
-    return {cos.slice(0, first, first + count), sin.slice(0, first, first + count)};
+    return {cos.slice(-2, first, first + count), sin.slice(-2, first, first + count)};
   }
 };
 
-/// positions: int64 [n] or [B, n]; negative ones turn backwards. Angles are computed in float64.
+/// positions: [n] or [B, n], whole numbers or float64 between them; negative ones turn backwards. Angles are
+/// computed in float64.
 Rotation make_rotation(const at::Tensor& positions, std::int64_t head_dim, double theta);
 
 /// x [B, n, heads, d_h] turned; result in x's dtype.

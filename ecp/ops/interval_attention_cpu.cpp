@@ -68,7 +68,7 @@ struct Geometry {
         query_offset(in.query_offset),
         key_offset(in.key_offset),
         document_start(in.document_start ? in.document_start->const_data_ptr<std::int32_t>() : nullptr),
-        tile(std::clamp<std::int64_t>(pattern.tile_end(0), 16, 64)) {}
+        tile(pattern.block() == 1 ? 64 : std::clamp<std::int64_t>(pattern.block(), 16, 64)) {}
 
   [[nodiscard]] Interval keys(std::int64_t sample, std::int64_t row) const {
     Interval seen = pattern.at(query_offset + row);
@@ -83,9 +83,8 @@ struct Geometry {
   [[nodiscard]] std::int64_t tile_end(std::int64_t row) const {
     const std::int64_t stream = query_offset + row;
     std::int64_t end = (stream / tile + 1) * tile;
-    const std::int64_t block = pattern.tile_end(0);
-    if (block >= tile) {
-      const std::int64_t block_start = stream / block * block;
+    if (pattern.block() >= tile) {
+      const std::int64_t block_start = pattern.tile_begin(stream);
       end = std::min(block_start + ((stream - block_start) / tile + 1) * tile, pattern.tile_end(stream));
     }
     return std::min(end - query_offset, n);

@@ -125,33 +125,41 @@ void Decoder::attend(const LayerWeights& weights, KeyValueCache& cache, bool rot
       if (rotates) kernels::rope({q, q, table, heads + key_heads, width, width, width, false});
     }
   });
+  for (const HeadGroup& group : layout_.groups()) attend_group(group, cache, rotates);
+}
+
+void Decoder::attend_group(const HeadGroup& group, KeyValueCache& cache, bool rotates) {
+  const std::int64_t key_heads = config_.key_heads(), width = config_.head_dim();
+  const std::int64_t stride = weights_.layers.front().qkv.out, shared = config_.heads / key_heads;
+  const std::int64_t first_key_head = group.first_head / shared;
   // A piece's keys may take the slots of keys that only earlier pieces see.
   for (std::int64_t row = rows_; row < rows_ + count_;) {
-    const Piece piece = layout_.piece(row, rows_ + count_);
+    const Piece piece = layout_.piece(group.pattern, row, rows_ + count_);
     for (; row < piece.end; ++row) {
       const float* k = qkv_.data() + (row - rows_) * stride + config_.dim;
-      for (std::int64_t head = 0; head < key_heads; ++head) {
+      for (std::int64_t head = first_key_head; head < first_key_head + group.heads / shared; ++head) {
         std::copy_n(k + head * width, width, cache.keys(head, layout_.slot(row)));
         if (config_.shared_kv) continue;
         std::copy_n(k + (key_heads + head) * width, width, cache.values(head, layout_.slot(row)));
       }
     }
-    attend_piece(cache, piece, rotates);
-    if (rotates && config_.rotate_values) turn_values(piece);
+    attend_piece(group, cache, piece, rotates);
+    if (rotates && config_.rotate_values) turn_values(group, piece);
   }
 }
 
-void Decoder::attend_piece(const KeyValueCache& cache, const Piece& piece, bool rotates) {
+void Decoder::attend_piece(const HeadGroup& group, const KeyValueCache& cache, const Piece& piece,
+                           bool rotates) {
   const std::int64_t width = config_.head_dim(), dim = config_.dim, stride = weights_.layers.front().qkv.out;
   const std::int64_t rows = piece.end - piece.begin, first = piece.begin - rows_;
-  const std::int64_t group = config_.heads / config_.key_heads();
+  const std::int64_t shared = config_.heads / config_.key_heads();
   const bool far = piece.previous.keys > 0;
   const bool apart = rotates && config_.rotate_values;  // the two frames' values are turned differently
   const std::int64_t keys = piece.previous.keys + piece.current.keys;
   const std::int64_t tiles = (rows + attention_rows - 1) / attention_rows;
   const auto part = [&](std::int64_t head, std::int64_t tile) {
     const std::int64_t begin = tile * attention_rows, end = std::min(rows, begin + attention_rows);
-    const std::int64_t column = head * width, key_head = head / group;
+    const std::int64_t column = head * width, key_head = head / shared;
     const float* q = qkv_.data() + (first + begin) * stride + column;
     const float* far_q = q;
     if (far && rotates) {
@@ -172,14 +180,14 @@ void Decoder::attend_piece(const KeyValueCache& cache, const Piece& piece, bool 
     kernels::attention({far ? spans : spans + 1, far ? 2 : 1, end - begin, width, stride, width, dim,
                         static_cast<float>(scale), scratch.data()});
   };
-  each_run(pool_, config_.heads * tiles, rows / tiles * keys * width * 2, 1,
+  each_run(pool_, group.heads * tiles, rows / tiles * keys * width * 2, 1,
            [&](std::int64_t begin, std::int64_t end) {
-             for (std::int64_t i = begin; i < end; ++i) part(i / tiles, i % tiles);
+             for (std::int64_t i = begin; i < end; ++i) part(group.first_head + i / tiles, i % tiles);
            });
 }
 
 /// Values were mixed as they lie in their frames; turned by the frames' origins they are where they belong.
-void Decoder::turn_values(const Piece& piece) {
+void Decoder::turn_values(const HeadGroup& group, const Piece& piece) {
   if (piece.origin == 0 && piece.previous.keys == 0) return;
   const std::int64_t width = config_.head_dim(), dim = config_.dim;
   float* current = origin_tables_.data();
@@ -187,10 +195,12 @@ void Decoder::turn_values(const Piece& piece) {
   kernels::rope_table(frequencies_, piece.origin, current);
   kernels::rope_table(frequencies_, piece.origin - layout_.frame(), previous);
   for (std::int64_t i = piece.begin - rows_; i < piece.end - rows_; ++i) {
-    float* out = mixed_.data() + i * dim;
-    kernels::rope({out, out, current, config_.heads, width, width, width, false});
+    const std::int64_t column = group.first_head * width;
+    float* out = mixed_.data() + i * dim + column;
+    kernels::rope({out, out, current, group.heads, width, width, width, false});
     if (piece.previous.keys == 0) continue;
-    kernels::rope({far_mixed_.data() + i * dim, out, previous, config_.heads, width, width, width, true});
+    kernels::rope(
+        {far_mixed_.data() + i * dim + column, out, previous, group.heads, width, width, width, true});
   }
 }
 

@@ -31,8 +31,9 @@ class Decoder {
   void chunk(std::span<const Token> tokens);
   void attention_block(std::size_t layer);
   void attend(const LayerWeights& weights, KeyValueCache& cache, bool rotates);
-  void attend_piece(const KeyValueCache& cache, const Piece& piece, bool rotates);
-  void turn_values(const Piece& piece);
+  void attend_group(const HeadGroup& group, KeyValueCache& cache, bool rotates);
+  void attend_piece(const HeadGroup& group, const KeyValueCache& cache, const Piece& piece, bool rotates);
+  void turn_values(const HeadGroup& group, const Piece& piece);
   void ffn_block(const LayerWeights& weights);
   void normalize(const NormWeights& norm, std::int64_t first, std::int64_t rows, float* out);
   void linear(const Linear& linear, const float* x, std::int64_t x_stride, std::int64_t rows, float* y,

@@ -11,20 +11,26 @@ constexpr std::int64_t first_rows = 1024;  // of a cache that may become large
 
 }  // namespace
 
-StreamLayout::StreamLayout(const ModelConfig& config)
-    : pattern_(config.pattern()), frame_(pattern_.halo() + 1) {
-  if (!config.rotate_values || config.rope == "none" || frame_ == 0) return;
-  trained_ = std::max<std::int64_t>(1, config.sequence / config.block) * config.block;
+StreamLayout::StreamLayout(const ModelConfig& config) {
+  require(!config.is_latent(),
+          "model: architecture {} has no cache: its window is computed anew for each token",
+          config.architecture);
+  require(config.causal, "model: rows that see what comes after them can't be generated one by one");
+  groups_ = head_groups(config);
+  for (const HeadGroup& group : groups_) frame_ = std::max(frame_, group.pattern.halo() + 1);
+  if (!config.holds_positions()) return;
+  block_ = config.block;
+  trained_ = std::max<std::int64_t>(1, config.sequence / block_) * block_;
 }
 
 std::int64_t StreamLayout::position(std::int64_t row) const {
   if (!beyond_trained(row)) return row;
-  return trained_ - pattern_.block() + row % pattern_.block();
+  return trained_ - block_ + row % block_;
 }
 
-Piece StreamLayout::piece(std::int64_t row, std::int64_t end) const {
-  Piece piece{row, std::min(end, pattern_.tile_end(row)), {}, {}, 0};
-  const std::int64_t lo = pattern_.at(row).lo;
+Piece StreamLayout::piece(const Pattern& pattern, std::int64_t row, std::int64_t end) const {
+  Piece piece{row, std::min(end, pattern.tile_end(row)), {}, {}, 0};
+  const std::int64_t lo = pattern.at(row).lo;
   if (frame_ == 0) {
     piece.current = {lo, piece.end - lo};
     return piece;

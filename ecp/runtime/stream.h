@@ -10,8 +10,9 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
-#include "ecp/config/model_config.h"
+#include "ecp/config/attention_plan.h"
 #include "ecp/runtime/float_buffer.h"
 
 namespace ecp::runtime {
@@ -33,25 +34,30 @@ struct Piece {
 
 class StreamLayout {
  public:
+  /// Fails for models that have no cache: of latents, or not causal.
   explicit StreamLayout(const ModelConfig& config);
+
+  /// Heads that see alike; the frames of all are equally long.
+  [[nodiscard]] const std::vector<HeadGroup>& groups() const { return groups_; }
 
   /// F; 0 if the pattern is unbounded.
   [[nodiscard]] std::int64_t frame() const { return frame_; }
   /// The row's slot, and the position by which its key is rotated.
   [[nodiscard]] std::int64_t slot(std::int64_t row) const { return frame_ > 0 ? row % frame_ : row; }
-  /// The longest piece from `row` on that ends by `end`.
-  [[nodiscard]] Piece piece(std::int64_t row, std::int64_t end) const;
+  /// The longest piece from `row` on that ends by `end`, for heads with `pattern`.
+  [[nodiscard]] Piece piece(const Pattern& pattern, std::int64_t row, std::int64_t end) const;
   /// The position that a query row's values refer to: the row itself, for as long as positions were trained.
-  /// Beyond, where values carry positions, block k stands where the last whole trained block did, min(k,
-  /// max(1, ⌊n/b⌋) − 1), and the blocks before it stand before that.
+  /// Beyond, where ecp's values carry positions, block k stands where the last whole trained block did,
+  /// min(k, max(1, ⌊n/b⌋) − 1), and the blocks before it stand before that.
   [[nodiscard]] std::int64_t position(std::int64_t row) const;
   /// True if values carry positions and `row` has none that was trained.
   [[nodiscard]] bool beyond_trained(std::int64_t row) const { return trained_ > 0 && row >= trained_; }
 
  private:
-  Pattern pattern_;
+  std::vector<HeadGroup> groups_;
   std::int64_t frame_ = 0;
   std::int64_t trained_ = 0;  // rows in whole trained blocks, if positions are held beyond them
+  std::int64_t block_ = 0;    // of those
 };
 
 /// One layer's cached keys and values, by head and slot. Grows up to `frame` rows, or without bound if it is

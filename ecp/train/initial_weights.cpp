@@ -13,19 +13,13 @@ namespace ecp {
 namespace {
 
 constexpr std::array silent{"preset", "sequence", "dropout", "init"};
-constexpr std::array warned{"architecture", "block",      "lookback", "rotate_values",
-                            "rope",         "rope_theta", "norm_eps"};
+constexpr std::array warned{
+    "architecture",        "block", "lookback", "shift_heads",   "causal", "latents",    "history_segment",
+    "compressed_residual", "group", "window",   "rotate_values", "rope",   "rope_theta", "norm_eps"};
 
 template <std::size_t size>
 bool among(const std::array<const char*, size>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-/// Fields that stand for a default ("0: as many as heads") with their meaning instead.
-ModelConfig resolved(ModelConfig config) {
-  config.kv_heads = config.key_heads();
-  config.ffn_dim = config.inner_dim();
-  return config;
 }
 
 }  // namespace
@@ -33,7 +27,7 @@ ModelConfig resolved(ModelConfig config) {
 std::vector<std::string> load_initial_weights(LanguageModel& model, const Path& path,
                                               const std::string& tokenizer_hash) {
   const Checkpoint checkpoint(path);
-  ModelConfig ours = resolved(model.config()), theirs = resolved(checkpoint.model());
+  ModelConfig ours = model.config().resolved(), theirs = checkpoint.model().resolved();
   const std::vector<Field> our_fields = FieldList(ours).fields, their_fields = FieldList(theirs).fields;
   std::vector<std::string> warnings;
   for (std::size_t i = 0; i < our_fields.size(); ++i) {

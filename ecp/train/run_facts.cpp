@@ -6,6 +6,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
+#include "ecp/config/attention_plan.h"
 #include "ecp/config/parameters.h"
 
 namespace ecp {
@@ -50,8 +51,10 @@ RunFacts run_facts(const Config& config, const TrainingData& data, int threads) 
   require(!__builtin_mul_overflow(config.train.batch * config.train.accumulation, n, &facts.tokens_per_step),
           "train.batch: {} windows of {} tokens, {} times, overflow", config.train.batch, n,
           config.train.accumulation);
+  facts.trained_per_step = facts.tokens_per_step / n * config.model.trained_rows(n);
   facts.tokens_per_epoch = data.windows_per_epoch() * static_cast<std::uint64_t>(n);
-  facts.visible_entries = config.model.pattern().entries(n).visible;
+  facts.visible_entries =
+      attention_entries(config.model, n).visible / (config.model.layers * config.model.heads);
   facts.visible_entries_full = Pattern::full().entries(n).visible;
   facts.device = "cpu";
   facts.dtype = config.train.dtype;
@@ -71,6 +74,7 @@ void write_run_facts(const Path& path, const RunFacts& facts, const TrainingData
             {"parameters", facts.parameters},
             {"parameters_without_embeddings", facts.parameters_without_embeddings},
             {"tokens_per_step", facts.tokens_per_step},
+            {"trained_per_step", facts.trained_per_step},
             {"visible_entries", facts.visible_entries},
             {"visible_entries_full", facts.visible_entries_full}};
     for (const auto& file : data.files()) json["train"].push_back(describe(*file));

@@ -53,10 +53,12 @@ double SyntheticTraining::step() {
   const at::Tensor loss = s.model.loss_sum(tokens, s.context);
   s.optimizer.clear_gradients();
   loss.backward();
-  const double norm = gradient_norm(s.trained) / tokens_per_step();
-  s.optimizer.step(train.lr, clip_factor(norm, train.clip) / tokens_per_step());
+  const auto trained =
+      static_cast<double>(train.batch * s.config.model.trained_rows(s.config.model.sequence));
+  const double norm = gradient_norm(s.trained) / trained;
+  s.optimizer.step(train.lr, clip_factor(norm, train.clip) / trained);
   ++s.context.step;
-  return loss.item<double>() / tokens_per_step();
+  return loss.item<double>() / trained;
 }
 
 }  // namespace ecp

@@ -210,13 +210,14 @@ class Trainer {
     const auto begin = std::chrono::steady_clock::now();
     const RunPosition where = position();
     const auto tokens = static_cast<double>(facts_.tokens_per_step);
+    const auto trained = static_cast<double>(facts_.trained_per_step);
     StepReport report;
     report.lr = learning_rate(config_.train, where);
     const Group group = accumulate();
-    report.loss = group.loss / tokens;
-    report.grad_norm = gradient_norm(parameters_) / tokens;
+    report.loss = group.loss / trained;
+    report.grad_norm = gradient_norm(parameters_) / trained;
     const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
-    if (finite) optimizer_.step(report.lr, clip_factor(report.grad_norm, config_.train.clip) / tokens);
+    if (finite) optimizer_.step(report.lr, clip_factor(report.grad_norm, config_.train.clip) / trained);
     optimizer_.clear_gradients();
 
     ++state_.step;

@@ -1,11 +1,11 @@
 // Training a language model from a configuration into a run folder (docs/formats.md).
 //
 // One optimizer step takes `accumulation` micro-batches of `batch` windows; the summed loss is divided by the
-// trained tokens of the whole group before clipping. Dropout is keyed by seed, step and the sample's global
-// index, and windows are drawn by counter, so a checkpoint needs only numbers to go on bit for bit (same
-// build, instruction sets and number of threads; differences are warned about). At a step where several
-// things are due the order is: metrics line, evaluation, sample, checkpoint; so what a checkpoint builds on
-// is in metrics.jsonl.
+// trained tokens of the whole group (of latent architectures a window's last rows) before clipping. Dropout
+// is keyed by seed, step and the sample's global index, and windows are drawn by counter, so a checkpoint
+// needs only numbers to go on bit for bit (same build, instruction sets and number of threads; differences
+// are warned about). At a step where several things are due the order is: metrics line, evaluation, sample,
+// checkpoint; so what a checkpoint builds on is in metrics.jsonl.
 //
 // A step whose loss or gradient norm is NaN or infinite is skipped: weights and moments stay, the data goes
 // on, a `skip` line tells where in the data it was. More than train.most_skipped in a row end the run.
@@ -33,6 +33,7 @@ struct RunFacts {
   std::int64_t parameters = 0;
   std::int64_t parameters_without_embeddings = 0;
   std::int64_t tokens_per_step = 0;
+  std::int64_t trained_per_step = 0;  // tokens with a loss: fewer in latent architectures
   std::uint64_t tokens_per_epoch = 0;
   std::int64_t visible_entries = 0;       // attention entries per layer and head at n
   std::int64_t visible_entries_full = 0;  // the same of full attention

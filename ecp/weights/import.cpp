@@ -16,13 +16,15 @@ namespace ecp {
 namespace {
 
 /// (theirs, ours) for what follows "layers.i." and for the rest.
-constexpr std::array<std::pair<std::string_view, std::string_view>, 9> layer_names = {{
+constexpr std::array<std::pair<std::string_view, std::string_view>, 11> layer_names = {{
     {"0.norm.", "attention.norm."},
     {"0.fn.norm.", "attention.kv_norm."},
     {"0.fn.to_q.", "attention.q."},
     {"0.fn.to_kv.", "attention.kv."},
     {"0.fn.to_out.", "attention.out."},
     {"0.fn.to_out_0.", "attention.out_0."},
+    {"0.fn.w_out.", "attention.out."},
+    {"0.fn.projection_hist.", "attention.compress."},
     {"1.norm.", "ffn.norm."},
     {"1.fn.net.0.", "ffn.up."},
     {"1.fn.net.3.", "ffn.down."},
@@ -57,7 +59,10 @@ std::map<std::string, TensorView> renamed(const SafetensorsFile& file, std::stri
     if (!name.starts_with(prefix) || name.ends_with(".pos_emb.freqs")) continue;
     const std::string ours = our_name(std::string_view(name).substr(prefix.size()));
     require(!ours.empty(), "{}: tensor '{}' is not known in the authors' models", file.name(), name);
-    result[ours] = view;
+    // Every layer of theirs has this projection; only the first uses it.
+    const bool unused =
+        ours.find(".attention.compress.") != std::string::npos && !ours.starts_with("layers.0.");
+    if (!unused) result[ours] = view;
   }
   return result;
 }
@@ -77,14 +82,29 @@ ModelConfig authors_config(const SafetensorsFile& file) {
   };
   set("architecture", {metadata_text(file, "architecture"), file.name()});
   apply_preset(config);
-  for (const char* key : {"vocab", "dim", "layers", "heads", "sequence", "block"}) {
-    if (key == std::string_view("block") && config.architecture != "ecp") continue;
+  const auto number = [&](const std::string& key) {
     const std::string text = metadata_text(file, key);
     std::int64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     require(error == std::errc() && end == text.data() + text.size(),
             "{}: metadata '{}': expected a whole number, got '{}'", file.name(), key, text);
-    set(key, {value, file.name()});
+    return value;
+  };
+  const auto set_number = [&](const char* key, std::int64_t value) { set(key, {value, file.name()}); };
+  for (const char* key : {"vocab", "dim", "layers", "heads", "sequence"}) set_number(key, number(key));
+  if (config.architecture == "ecp") set_number("block", number("block"));
+  if (config.is_latent()) set_number("latents", number("latent"));
+  if (config.architecture == "compressed") {
+    set_number("compressed_history", number("compressed"));
+    config.compressed_residual = "authors";
+  }
+  if (config.architecture == "split") {
+    const std::int64_t history = config.sequence - config.latent_rows(),
+                       segments = number("history_segments");
+    require(segments >= 1 && history % segments == 0,
+            "{}: metadata 'history_segments': expected a divisor of the history of {} rows, got {}",
+            file.name(), history, segments);
+    set_number("history_segment", history / segments);
   }
   config.validate();
   return config;

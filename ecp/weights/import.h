@@ -1,7 +1,8 @@
 // Weights that others trained, under our names.
 //
 // The authors' program names its tensors model.token_emb, model.layers.i.0.fn.to_q, ...; their configuration
-// stands in the file's metadata: architecture, vocab, dim, layers, heads, sequence, block (all as strings).
+// stands in the file's metadata, all as strings: architecture, vocab, dim, layers, heads, sequence, and block
+// (ecp), latent (the others), history_segments (split), compressed (compressed).
 #pragma once
 
 #include <string>

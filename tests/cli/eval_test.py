@@ -23,8 +23,8 @@ class Eval(CommandTest):
         result = self.figures("--output", "run/evaluations/validation.json")
         self.assertEqual(self.figures("--output", "new/deep/result.json"), result)
         self.assertEqual(list(result), ["checkpoint", "data", "loss", "perplexity_token", "perplexity_word",
-                                        "bits_per_byte", "tokens", "words", "bytes", "window", "context", "lossless",
-                                        "cross_documents", "protocol"])
+                                        "bits_per_byte", "tokens", "words", "bytes", "window", "context", "scored_rows",
+                                        "lossless", "cross_documents", "protocol"])
         content = (self.folder / "validation.txt").read_bytes()
         self.assertEqual(result["bytes"], len(content))
         self.assertEqual(result["tokens"], len(content))

@@ -122,13 +122,83 @@ TEST(ModelConfig, RotatingLayers) {
   EXPECT_FALSE(config.rotates(0));
 }
 
-TEST(ModelConfig, PatternsFollowTheArchitecture) {
+TEST(ModelConfig, SizesThatArentGivenAreSharesOfTheWindow) {
   ModelConfig config = make("modern");
-  config.block = 32;
-  config.lookback = 2;
-  EXPECT_EQ(config.pattern(), Pattern::ecp(32, 2));
-  config.architecture = "full";
-  EXPECT_EQ(config.pattern(), Pattern::full());
+  config.sequence = 1024;
+  EXPECT_EQ(config.latent_rows(), 512);
+  EXPECT_EQ(config.segment_rows(), 256);
+  EXPECT_EQ(config.compressed_rows(), 128);
+  EXPECT_EQ(config.group_rows(), 256);
+  EXPECT_EQ(config.window_keys(), 256);
+  EXPECT_EQ(config.trained_rows(1000), 1000);
+  config.architecture = "double";
+  EXPECT_EQ(config.trained_rows(1000), 512);
+  EXPECT_EQ(config.trained_rows(100), 100);
+  config.latents = 768;
+  EXPECT_EQ(config.trained_rows(1000), 768);
+  EXPECT_EQ(config.segment_rows(), 128);
+}
+
+TEST(ModelConfig, ArchitecturesAreChecked) {
+  const auto of = [](const std::string& architecture, const std::string& preset) {
+    ModelConfig config;
+    config.architecture = architecture;
+    config.preset = preset;
+    apply_preset(config);
+    config.sequence = 64;
+    return config;
+  };
+  for (const char* preset : {"paper", "modern"}) {
+    for (const char* architecture :
+         {"ecp", "full", "perceiver_ar", "double", "split", "compressed", "shifted", "sliding"})
+      EXPECT_EQ(error_with(of(architecture, preset), [](auto&) {}), "") << architecture << " " << preset;
+  }
+  EXPECT_EQ(of("double", "paper").rope, "all");
+  EXPECT_EQ(of("split", "paper").rope, "first");
+  EXPECT_EQ(of("split", "paper").qk_norm, "layer");
+  EXPECT_EQ(error_with(of("perceiver_ar", "paper"), [](auto& c) { c.latents = 64; }),
+            "model.latents: expected 1 to 63 (less than model.sequence), got 64");
+  EXPECT_EQ(error_with(of("double", "modern"), [](auto& c) { c.sequence = 1; }),
+            "model.latents: expected 1 to 0 (less than model.sequence), got 0");
+  EXPECT_EQ(error_with(of("split", "paper"), [](auto& c) { c.history_segment = 12; }),
+            "model.history_segment: expected a divisor of the history of 32 rows (sequence 64 - latents 32), "
+            "got 12");
+  EXPECT_EQ(error_with(of("compressed", "paper"), [](auto& c) { c.compressed_history = 32; }),
+            "model.compressed_history: expected less than the history of 32 rows (sequence 64 - latents 32), "
+            "got 32");
+  EXPECT_EQ(error_with(of("shifted", "modern"), [](auto& c) { c.heads = 1; }),
+            "model.heads: expected an even number, since half of the heads are shifted, got 1");
+  EXPECT_EQ(error_with(of("shifted", "modern"), [](auto& c) { c.heads = 4, c.kv_heads = 1; }),
+            "model.kv_heads: expected an even number, since half of the heads are shifted, got 1");
+  EXPECT_EQ(error_with(of("shifted", "modern"), [](auto& c) { c.group = 1; }),
+            "model.group: expected at least 2, got 1");
+  EXPECT_EQ(error_with(of("full", "modern"), [](auto& c) { c.shift_heads = true; }),
+            "model.shift_heads: expected model.architecture = \"ecp\" with it, got \"full\"");
+  EXPECT_EQ(error_with(of("ecp", "modern"), [](auto& c) { c.shift_heads = true, c.block = 1; }),
+            "model.block: expected at least 2 with model.shift_heads, got 1");
+  EXPECT_EQ(error_with(of("double", "modern"), [](auto& c) { c.causal = false; }),
+            "model.causal: expected model.architecture \"ecp\" or \"full\" with false, got \"double\"");
+  EXPECT_NE(error_with(of("ecp", "paper"), [](auto& c) { c.qk_norm = "layer"; }), "");
+  EXPECT_NE(error_with(of("double", "modern"), [](auto& c) { c.qk_norm = "layer"; }), "");
+}
+
+TEST(ModelConfig, CompressionIsALayerOfItsOwn) {
+  ModelConfig config = make("paper");
+  config.architecture = "compressed";
+  apply_preset(config);
+  config.sequence = 64;
+  config.latents = 24;
+  config.compressed_history = 8;
+  const auto shape_of = [&](const std::string& name) {
+    for (const Parameter& parameter : parameters(config)) {
+      if (parameter.name == name) return parameter.shape;
+    }
+    return std::vector<std::int64_t>();
+  };
+  EXPECT_EQ(shape_of("layers.0.attention.compress.weight"), (std::vector<std::int64_t>{8, 40}));
+  EXPECT_EQ(shape_of("layers.0.attention.compress.bias"), std::vector<std::int64_t>{8});
+  EXPECT_TRUE(shape_of("layers.1.attention.compress.weight").empty());
+  EXPECT_EQ(shape_of("layers.1.attention.kv_norm.bias"), std::vector<std::int64_t>{config.head_dim()});
 }
 
 TEST(ModelConfig, ChoicesMustFitTogether) {

@@ -35,7 +35,8 @@ RC_GTEST_PROP(ScoreWindows, StandardCountsEachTargetOnceWithItsContext, ()) {
   const auto length = *rc::gen::inRange<std::uint64_t>(0, 300);
   const auto window = *rc::gen::inRange<std::int64_t>(1, 70);
   const auto context = *rc::gen::inRange<std::int64_t>(0, window);
-  const ScoreWindows windows(length, window, context, Protocol::standard);
+  const auto rows = *rc::gen::inRange<std::int64_t>(0, window + 1);  // 0: all
+  const ScoreWindows windows(length, window, context, Protocol::standard, rows);
   const Scored scored = run(windows, length);
   for (std::uint64_t target = 1; target < length; ++target) {
     RC_ASSERT(scored.times[target] == 1);
@@ -45,7 +46,10 @@ RC_GTEST_PROP(ScoreWindows, StandardCountsEachTargetOnceWithItsContext, ()) {
   for (std::uint64_t i = 0; i < windows.count(); ++i) {
     RC_ASSERT(windows.at(i).rows <= window);
     RC_ASSERT(windows.at(i).first < windows.at(i).rows);
-    RC_ASSERT(i + 1 == windows.count() || windows.at(i).rows == window);
+    RC_ASSERT(rows == 0 || windows.at(i).rows - windows.at(i).first <= rows);
+    const auto end = (rows == 0 ? window : rows) +
+                     static_cast<std::int64_t>(i) * std::min(window - context, rows == 0 ? window : rows);
+    RC_ASSERT(i + 1 == windows.count() || windows.at(i).rows == std::min(window, end));
   }
 }
 
@@ -83,7 +87,22 @@ TEST(ScoreWindows, TheLastWindowMayBeShort) {
   EXPECT_EQ(windows.at(2), (ScoreWindow{8, 5, 4}));
 }
 
+TEST(ScoreWindows, WindowsGrowWhereOnlyTheLastRowsCount) {
+  const ScoreWindows windows(16, 8, 2, Protocol::standard, 3);  // targets 1 … 15
+  EXPECT_EQ(windows.count(), 5U);
+  EXPECT_EQ(windows.at(0), (ScoreWindow{0, 3, 0}));
+  EXPECT_EQ(windows.at(1), (ScoreWindow{0, 6, 3}));
+  EXPECT_EQ(windows.at(2), (ScoreWindow{1, 8, 5}));
+  EXPECT_EQ(windows.at(4), (ScoreWindow{7, 8, 5}));
+  const ScoreWindows authors(18, 8, 0, Protocol::authors, 3);  // targets 1 … 17
+  EXPECT_EQ(authors.count(), 3U);
+  EXPECT_EQ(authors.at(2), (ScoreWindow{8, 8, 5}));
+  EXPECT_EQ(authors.scored(), 9U);
+}
+
 TEST(ScoreWindows, ChecksItsArguments) {
+  EXPECT_EQ(test::error_of([] { ScoreWindows(10, 8, 0, Protocol::standard, 9); }),
+            "scored rows: expected 0 to 8 (the window), got 9");
   EXPECT_EQ(test::error_of([] { ScoreWindows(10, 0, 0, Protocol::standard); }),
             "window: expected at least 1 token, got 0");
   EXPECT_EQ(test::error_of([] { ScoreWindows(10, 8, 8, Protocol::standard); }),

@@ -3,9 +3,9 @@
 import json
 import os
 import re
+import resource
 import statistics
 import subprocess
-import time
 import unittest
 from pathlib import Path
 
@@ -19,6 +19,11 @@ def without_torch(file):
     name = os.path.relpath(file, SOURCE)
     rooms = ("base", "intervals", "kernels", "machine", "text", "config", "weights", "runtime", "experiment", "cli")
     return name.startswith(tuple(f"ecp/{room}/" for room in rooms)) and not name.startswith("ecp/cli/torch/")
+
+
+def used_by_children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 class Programs(unittest.TestCase):
@@ -48,12 +53,12 @@ class Programs(unittest.TestCase):
         if os.environ.get("ECP_SANITIZE"):
             self.skipTest("sanitizers slow the start down")
         for arguments in (["--help"], ["tokenize", "--help"], ["generate", "--help"], ["--version"]):
-            seconds = []
+            seconds = []  # of CPU time: others' work on the machine is not ecp's
             for _ in range(15):
-                start = time.perf_counter()
+                before = used_by_children()
                 subprocess.run([BINARY / "ecp", *arguments], capture_output=True, check=True)
-                seconds.append(time.perf_counter() - start)
-            print(f"ecp {' '.join(arguments)}: {min(seconds) * 1000:.1f} ms at best, "
+                seconds.append(used_by_children() - before)
+            print(f"ecp {' '.join(arguments)}: {min(seconds) * 1000:.1f} ms of CPU time at best, "
                   f"{statistics.median(seconds) * 1000:.1f} ms median")
             self.assertLess(min(seconds), 0.05, arguments)
 

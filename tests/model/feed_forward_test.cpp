@@ -118,7 +118,7 @@ TEST(FeedForward, EqualsItsFormulaForwardAndBackward) {
       }
       const at::Tensor x = (bfloat16 ? input.to(at::kBFloat16) : input.to(dtype)).detach().requires_grad_();
       context.bfloat16 = bfloat16;
-      const LayerContext layer_context{context, {}, c.dropout};
+      const LayerContext layer_context{context, {}, {}, std::nullopt, c.dropout};
       const FeedForward layer(table, "", config, key.layer);
       const auto forward = [&] {
         return by_formula ? formula(c, x, weights, factors(key, c.inner)) : layer(x, layer_context);

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
 #include "ecp/model/language_model.h"
 #include "ecp/weights/import.h"
@@ -11,10 +12,10 @@
 namespace ecp {
 namespace {
 
-Path golden_file() {
+Path golden_file(const std::string& architecture) {
   const char* shared = std::getenv("ECP_SHARED");
   return (shared != nullptr ? Path(shared) : Path(ECP_SOURCE_DIR) / ".." / "shared") / "golden" /
-         "ecp.safetensors";
+         (architecture + ".safetensors");
 }
 
 at::Tensor tensor_of(const TensorView& view) {
@@ -22,8 +23,10 @@ at::Tensor tensor_of(const TensorView& view) {
   return torch::tensor(values).view(view.shape);
 }
 
-TEST(Golden, LossLogitsAndGradientsAgreeWithTheAuthorsProgram) {
-  const Path path = golden_file();
+class Golden : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(Golden, LossLogitsAndGradientsAgreeWithTheAuthorsProgram) {
+  const Path path = golden_file(GetParam());
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there";
   const SafetensorsFile file(path);
   const ImportedModel imported = import_authors(file);
@@ -39,9 +42,11 @@ TEST(Golden, LossLogitsAndGradientsAgreeWithTheAuthorsProgram) {
   const std::int64_t n = tokens.size(1) - 1;
 
   const at::Tensor logits = model.logits(tokens.slice(1, 0, n));
+  const std::int64_t rows = logits.size(1);
+  EXPECT_EQ(rows, imported.config.trained_rows(n));
   EXPECT_LE((logits - tensor_of(file.at("logits"))).abs().max().item<double>(), 2e-5);
 
-  const at::Tensor loss = model.loss_sum(tokens) / static_cast<double>(tokens.size(0) * n);
+  const at::Tensor loss = model.loss_sum(tokens) / static_cast<double>(tokens.size(0) * rows);
   const double expected = static_cast<double>(file.at("loss").to_float().at(0));
   EXPECT_NEAR(loss.item<double>(), expected, 5e-6 * expected);
 
@@ -56,6 +61,9 @@ TEST(Golden, LossLogitsAndGradientsAgreeWithTheAuthorsProgram) {
         << gradient.name;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Authors, Golden,
+                         ::testing::Values("perceiver_ar", "double", "split", "compressed", "ecp"));
 
 }  // namespace
 }  // namespace ecp

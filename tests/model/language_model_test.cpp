@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "ecp/base/system.h"
+#include "ecp/config/attention_plan.h"
 #include "tests/model/model_fixture.h"
 #include "tests/model/naive_model.h"
 #include "tests/support/errors.h"
@@ -48,6 +49,27 @@ std::vector<ModelConfig> many() {
   turning.rope = "all";
   turning.lookback = 2;
   all.push_back(turning);
+  for (const char* preset : {"paper", "modern"}) {
+    ModelConfig halves = small("ecp", preset);
+    halves.shift_heads = true;
+    halves.lookback = 2;
+    halves.heads = 6;
+    halves.kv_heads = 2;
+    all.push_back(halves);
+  }
+  ModelConfig theirs = small("compressed", "paper");
+  theirs.compressed_residual = "authors";
+  all.push_back(theirs);
+  for (const char* architecture : {"double", "split", "compressed"}) {  // odd shares, three layers
+    ModelConfig uneven = small(architecture, "modern");
+    uneven.layers = 3;
+    uneven.latents = 6;
+    uneven.history_segment = 3;
+    uneven.compressed_history = 4;
+    all.push_back(uneven);
+    uneven.layers = 1;
+    all.push_back(uneven);
+  }
   return all;
 }
 
@@ -55,12 +77,13 @@ TEST(LanguageModel, AgreesWithThePlainComputationAtEveryLength) {
   for (const ModelConfig& config : many()) {
     const auto model = make_model(config);
     const NaiveModel naive(config, wide_weights(*model));
-    for (const std::int64_t n : {1, 2, 4, 5, 6, 11, 15, 16, 17, 33}) {  // trained: 15, blocks of 5
+    // Trained: 15, blocks of 5.
+    for (const std::int64_t n : possible(config, {1, 2, 4, 5, 6, 7, 8, 11, 15, 16, 17, 33})) {
       SCOPED_TRACE(name_of(config) + " n " + std::to_string(n));
       const at::NoGradGuard no_grad;
       const at::Tensor tokens = make_tokens(2, n, config.vocab);
       const at::Tensor logits = model->logits(tokens);
-      ASSERT_EQ(logits.sizes(), at::IntArrayRef({2, n, config.vocab}));
+      ASSERT_EQ(logits.sizes(), at::IntArrayRef({2, config.trained_rows(n), config.vocab}));
       for (std::int64_t b = 0; b < 2; ++b) {
         EXPECT_LE(largest_difference(logits[b], naive.logits(tokens[b])), 2e-5);
       }
@@ -70,7 +93,7 @@ TEST(LanguageModel, AgreesWithThePlainComputationAtEveryLength) {
 
 TEST(LanguageModel, LossAndGradientsAgreeWithThePlainComputation) {
   for (const ModelConfig& config : many()) {
-    for (const std::int64_t n : {13, 22}) {
+    for (const std::int64_t n : possible(config, {13, 22})) {
       SCOPED_TRACE(name_of(config) + " n " + std::to_string(n));
       const auto model = make_model(config);
       auto weights = wide_weights(*model);
@@ -130,36 +153,61 @@ TEST(LanguageModel, NothingSeesTheFuture) {
   for (const ModelConfig& config : many()) {
     const auto model = make_model(config);
     const at::NoGradGuard no_grad;
-    for (const std::int64_t n : {15, 38}) {  // the trained length and beyond it
+    for (const std::int64_t n : possible(config, {9, 15, 38})) {  // the trained length, less and more
       const at::Tensor tokens = make_tokens(1, n, config.vocab);
       const at::Tensor before = model->logits(tokens);
       for (std::int64_t t = 0; t < n; ++t) {
         at::Tensor changed = tokens.clone();
         changed[0][t] = (changed[0][t] + 1) % config.vocab;
         const at::Tensor after = model->logits(changed);
-        EXPECT_TRUE(at::equal(before.slice(1, 0, t), after.slice(1, 0, t)))
+        const std::int64_t row = t - (n - before.size(1));  // of the first prediction that sees it
+        if (row < 0) {
+          EXPECT_FALSE(at::equal(before, after)) << name_of(config) << " token " << t;
+          continue;
+        }
+        EXPECT_TRUE(at::equal(before.slice(1, 0, row), after.slice(1, 0, row)))
             << name_of(config) << " token " << t;
-        EXPECT_FALSE(at::equal(before.select(1, t), after.select(1, t))) << name_of(config) << " token " << t;
+        EXPECT_FALSE(at::equal(before.select(1, row), after.select(1, row)))
+            << name_of(config) << " token " << t;
       }
     }
   }
 }
 
-TEST(LanguageModel, RowsSeeAsFarBackAsThePatternSays) {
-  ModelConfig config = small("ecp", "modern");
-  const auto model = make_model(config);
-  const at::NoGradGuard no_grad;
-  const at::Tensor tokens = make_tokens(1, 30, config.vocab);
-  const at::Tensor before = model->logits(tokens);
-  for (std::int64_t t = 0; t < 30; ++t) {
-    at::Tensor changed = tokens.clone();
-    changed[0][t] = (changed[0][t] + 1) % config.vocab;
-    const at::Tensor after = model->logits(changed);
-    for (std::int64_t row = t; row < 30; ++row) {
-      const bool reached = config.pattern().reach(row, config.layers) <= t;
-      EXPECT_EQ(reached, !at::equal(before.select(1, row), after.select(1, row)))
-          << "row " << row << " token " << t;
+TEST(LanguageModel, RowsSeeAsFarBackAsThePatternsSay) {
+  for (ModelConfig config :
+       {small("ecp", "modern"), small("sliding", "modern"), small("shifted", "modern")}) {
+    const auto model = make_model(config);
+    const at::NoGradGuard no_grad;
+    const at::Tensor tokens = make_tokens(1, 30, config.vocab);
+    const at::Tensor before = model->logits(tokens);
+    const auto earliest = [&](std::int64_t row) {
+      for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+        std::int64_t first = row;
+        for (const HeadGroup& group : head_groups(config)) first = std::min(first, group.pattern.at(row).lo);
+        row = first;
+      }
+      return row;
+    };
+    for (std::int64_t t = 0; t < 30; ++t) {
+      at::Tensor changed = tokens.clone();
+      changed[0][t] = (changed[0][t] + 1) % config.vocab;
+      const at::Tensor after = model->logits(changed);
+      for (std::int64_t row = t; row < 30; ++row) {
+        EXPECT_EQ(earliest(row) <= t, !at::equal(before.select(1, row), after.select(1, row)))
+            << name_of(config) << " row " << row << " token " << t;
+      }
     }
+  }
+}
+
+TEST(LanguageModel, LatentArchitecturesTakeNoMoreThanTheirLength) {
+  for (const char* architecture : {"perceiver_ar", "double", "split", "compressed"}) {
+    const ModelConfig config = small(architecture, "modern");
+    const auto model = make_model(config);
+    EXPECT_EQ(error_of([&] { model->hidden(make_tokens(1, 16, config.vocab)); }),
+              std::string("model: architecture ") + architecture +
+                  " takes at most 15 tokens (model.sequence) at a time, got 16");
   }
 }
 
@@ -169,6 +217,11 @@ TEST(LanguageModel, PackedDocumentsAreAsIfAlone) {
     const at::NoGradGuard no_grad;
     const at::Tensor tokens = make_tokens(2, 14, config.vocab);
     ForwardContext context;
+    if (config.is_latent() && config.architecture != "perceiver_ar") {  // some rows see what follows them
+      context.document_start = at::zeros({2, 14}, at::kInt);
+      EXPECT_THAT(error_of([&] { model->logits(tokens, context); }), HasSubstr("can't keep documents apart"));
+      continue;
+    }
     context.document_start = at::zeros({2, 14}, at::kInt);
     context.document_start->select(0, 0).slice(0, 5).fill_(5);  // at a block's start
     context.document_start->select(0, 1).slice(0, 9).fill_(9);
@@ -180,7 +233,9 @@ TEST(LanguageModel, PackedDocumentsAreAsIfAlone) {
       EXPECT_LE(largest_difference(packed[b], naive.logits(tokens[b], (*context.document_start)[b])), 2e-5)
           << name_of(config);
     }
-    if (config.first_block_output) continue;  // belongs to the window's first block, not the document's
+    // Belongs to the window's first block, not the document's; groups and latents are the window's.
+    const std::string& is = config.architecture;
+    if (config.first_block_output || is == "shifted" || config.is_latent()) continue;
     const at::Tensor alone = model->logits(tokens.slice(0, 0, 1).slice(1, 5));
     EXPECT_LE(largest_difference(packed.slice(0, 0, 1).slice(1, 5), alone), 1e-5) << name_of(config);
     // And the next pass without documents is not touched by the last one's positions.

@@ -31,10 +31,21 @@ inline ModelConfig small(const std::string& architecture, const std::string& pre
 
 inline std::vector<ModelConfig> all_small() {
   std::vector<ModelConfig> all;
-  for (const char* architecture : {"ecp", "full"}) {
+  for (const char* architecture :
+       {"ecp", "full", "perceiver_ar", "double", "split", "compressed", "shifted", "sliding"}) {
     for (const char* preset : {"paper", "modern"}) all.push_back(small(architecture, preset));
   }
   return all;
+}
+
+/// The lengths among `lengths` that the model takes.
+inline std::vector<std::int64_t> possible(const ModelConfig& config,
+                                          const std::vector<std::int64_t>& lengths) {
+  std::vector<std::int64_t> result;
+  for (const std::int64_t n : lengths) {
+    if (n <= config.sequence || !config.is_latent()) result.push_back(n);
+  }
+  return result;
 }
 
 inline std::string name_of(const ModelConfig& config) { return config.architecture + " " + config.preset; }

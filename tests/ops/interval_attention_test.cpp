@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <ostream>
 #include <vector>
 
@@ -26,15 +27,18 @@ struct Case {
   bool documents = false;
   double scale = 0;  // 0: default
   double dropout = 0;
+  std::optional<Pattern> other = {};  // in place of block and lookback
 
   [[nodiscard]] Pattern pattern() const {
+    if (other) return *other;
     return block == 0 ? Pattern::full() : Pattern::ecp(block, lookback);
   }
   friend std::ostream& operator<<(std::ostream& out, const Case& c) {
     return out << "n " << c.n << " m " << c.m << " B " << c.batch << " H " << c.heads << "/" << c.kv_heads
-               << " d_h " << c.width << " block " << c.block << " lookback " << c.lookback << " offsets "
-               << c.query_offset << ", " << c.key_offset << " shared " << c.shared << " documents "
-               << c.documents << " scale " << c.scale << " dropout " << c.dropout;
+               << " d_h " << c.width << " " << c.pattern().kind_name() << " "
+               << at::IntArrayRef(c.pattern().parameters()) << " offsets " << c.query_offset << ", "
+               << c.key_offset << " shared " << c.shared << " documents " << c.documents << " scale "
+               << c.scale << " dropout " << c.dropout;
   }
 };
 
@@ -153,6 +157,26 @@ std::vector<Case> cases() {
     c.scale = below(4) == 0 ? 0.05 + 0.05 * static_cast<double>(below(9)) : 0;
     c.dropout = below(4) == 0 ? 0.3 : 0;
     all.push_back(c);
+  }
+  // Every other kind of pattern, alone and in the middle of other draws.
+  const std::size_t drawn = all.size();
+  for (const Pattern& pattern :
+       {Pattern::ecp(16, 1, 8), Pattern::ecp(5, 2, 3), Pattern::ecp(64, 1, 32), Pattern::group(7, 3),
+        Pattern::group(32, 16), Pattern::sliding(1), Pattern::sliding(9), Pattern::sliding(100),
+        Pattern::all(), Pattern::segments(5), Pattern::segments(40), Pattern::neighbours(4, 2),
+        Pattern::neighbours(16)}) {
+    all.push_back({.n = 130,
+                   .m = 130,
+                   .batch = 1,
+                   .heads = 2,
+                   .kv_heads = 1,
+                   .width = 8,
+                   .block = 0,
+                   .other = pattern});
+    for (const std::size_t i : {std::size_t{0}, drawn / 2, drawn - 20, drawn - 7, drawn - 1}) {
+      all.push_back(all[i]);
+      all.back().other = pattern;
+    }
   }
   return all;
 }

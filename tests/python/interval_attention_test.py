@@ -86,7 +86,7 @@ class IntervalAttention(unittest.TestCase):
         with self.assertRaisesRegex(RuntimeError, "expected a number of heads that divides q's 4, got 3"):
             attention(q, torch.randn(1, 8, 3, 4), None, "full", [])
         with self.assertRaisesRegex(RuntimeError, "pattern"):
-            attention(q, q, None, "sliding", [4])
+            attention(q, q, None, "slide", [4])
 
 
 if __name__ == "__main__":

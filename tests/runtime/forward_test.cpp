@@ -68,6 +68,17 @@ std::vector<Case> cases() {
       [](ModelConfig& c) { c.qk_norm = "none", c.norm = "layer", c.ffn = "gelu", c.rope_theta = 500; });
   add("ecp_wide", small("ecp", "modern"), 70,
       [](ModelConfig& c) { c.dim = 264, c.heads = 4, c.block = 33, c.layers = 1; });
+  for (const char* preset : {"modern", "paper"}) {
+    const std::string in = std::string("_") + preset;
+    add("sliding" + in, small("sliding", preset), 47, [](ModelConfig& c) { c.window = 9; });
+    add("shifted" + in, small("shifted", preset), 47, [](ModelConfig& c) { c.group = 8; });
+    add("shifted_odd_grouped" + in, small("shifted", preset), 38,
+        [](ModelConfig& c) { c.group = 7, c.kv_heads = 2; });
+    add("ecp_shift_heads" + in, small("ecp", preset), 57, [](ModelConfig& c) { c.shift_heads = true; });
+    add("ecp_shift_heads_lookback" + in, small("ecp", preset), 57,
+        [](ModelConfig& c) { c.shift_heads = true, c.block = 6, c.lookback = 2, c.rope = "all"; });
+  }
+  add("sliding_1", small("sliding", "modern"), 20, [](ModelConfig& c) { c.window = 1; });
   return all;
 }
 
@@ -217,6 +228,35 @@ TEST(ForwardTest, TwentyThousandTokensOneByOneAtConstantMemory) {
   EXPECT_EQ(bytes, 2u * 10 * 24 * sizeof(float));  // keys and values, (w + 1) · b rows, one layer
   EXPECT_EQ(session.generated(), 20000u);
   EXPECT_EQ(session.position(), 20001u);
+}
+
+TEST(ForwardTest, CachesAreAsSmallAsThePatternsAllow) {
+  const auto rows_of = [](ModelConfig config) {
+    config.layers = 1;
+    const auto weights = random_weights(config, 21);
+    const auto model = build(config, *weights, 1);
+    Session session = model->session();
+    session.forward(random_tokens(300, config.vocab, 22));
+    return session.cache_bytes() / (2u * static_cast<std::uint64_t>(config.dim) * sizeof(float));
+  };
+  ModelConfig sliding = small("sliding", "modern"), shifted = small("shifted", "modern");
+  sliding.window = 9;
+  shifted.group = 8;
+  EXPECT_EQ(rows_of(sliding), 9u);
+  EXPECT_EQ(rows_of(shifted), 8u);
+  ModelConfig halves = small("ecp", "modern");
+  halves.shift_heads = true;
+  EXPECT_EQ(rows_of(halves), 10u);
+}
+
+TEST(ForwardTest, ModelsWithoutACacheAreRefused) {
+  for (const char* architecture : {"perceiver_ar", "double", "split", "compressed"}) {
+    const ModelConfig config = small(architecture, "modern");
+    const auto weights = random_weights(config, 23);
+    EXPECT_THAT([&] { static_cast<void>(build(config, *weights)->session()); },
+                testing::ThrowsMessage<Error>(testing::HasSubstr("has no cache")))
+        << architecture;
+  }
 }
 
 TEST(ForwardTest, SessionsOfOneModelAreIndependent) {

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "ecp/base/random.h"
+#include "ecp/config/attention_plan.h"
 #include "ecp/config/parameters.h"
 #include "ecp/runtime/model.h"
 
@@ -139,9 +140,16 @@ class ReferenceModel {
   /// The position of a query row: beyond the trained length, where values carry positions, that of the last
   /// whole trained block.
   std::int64_t position(std::int64_t row) const {
-    if (config_.architecture != "ecp" || !config_.rotate_values) return row;
+    if (config_.architecture != "ecp" || !config_.rotate_values || config_.shift_heads) return row;
     const std::int64_t last = std::max<std::int64_t>(1, config_.sequence / config_.block) - 1;
     return std::min(row / config_.block, last) * config_.block + row % config_.block;
+  }
+
+  [[nodiscard]] Interval seen_by(std::int64_t head, std::int64_t row) const {
+    for (const HeadGroup& group : head_groups(config_)) {
+      if (head < group.first_head + group.heads) return group.pattern.at(row);
+    }
+    return {};
   }
 
   void attention(const std::string& at, std::int64_t layer, std::int64_t shift, std::vector<Row>& x) const {
@@ -154,9 +162,9 @@ class ReferenceModel {
       v.push_back(config_.shared_kv ? k.back() : linear(at + "v", normal));
     }
     for (std::int64_t i = 0; i < static_cast<std::int64_t>(x.size()); ++i) {
-      const Interval seen = config_.pattern().at(i);
       Row mixed;
       for (std::int64_t h = 0; h < config_.heads; ++h) {
+        const Interval seen = seen_by(h, i);
         const std::int64_t key_head = h / (config_.heads / config_.key_heads());
         const std::int64_t own = position(i) + shift;
         Row query = head(q[static_cast<std::size_t>(i)], h, at + "q_norm");

@@ -87,6 +87,13 @@ void add_eval(CLI::App& app) {
   command->add_option("--window", evaluation.window, "Window in tokens; default the trained length")
       ->check(whole_number(1))
       ->type_name("N");
+  command
+      ->add_option(
+          "--scored-rows", evaluation.scored_rows,
+          "Count at most the last N rows of a window, as models that have no others must be; default all "
+          "that have logits")
+      ->check(whole_number(1))
+      ->type_name("N");
   command->add_option("--batch", evaluation.batch, "Windows at a time")
       ->check(whole_number(1))
       ->type_name("B")

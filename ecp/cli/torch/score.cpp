@@ -98,7 +98,7 @@ void run(const Options& options) {
   LanguageModel model(checkpoint.model());
   model.load(checkpoint.weights());
   const at::Tensor tokens = read_tokens(options.tokens, checkpoint.model().vocab);
-  const std::int64_t n = tokens.size(1) - 1, rows = tokens.size(0) * n;
+  const std::int64_t n = tokens.size(1) - 1, rows = tokens.size(0) * model.config().trained_rows(n);
 
   ForwardContext context;
   context.bfloat16 = options.dtype == "bfloat16";
@@ -139,7 +139,10 @@ void add_score(CLI::App& app) {
                    "next token")
       ->required()
       ->type_name("FILE.npy");
-  command->add_option("--logits", options->logits, "Write the tensor 'logits' [batch, n, vocab], float32")
+  command
+      ->add_option("--logits", options->logits,
+                   "Write the tensor 'logits' [batch, rows, vocab], float32, of the rows that have them "
+                   "(latent models: the last)")
       ->type_name("OUT.safetensors");
   command
       ->add_option("--grads", options->grads,
