@@ -58,7 +58,7 @@ struct ModelResult {
   std::vector<TextFigures> texts;
   Spread validation_loss, tokens, seconds, tokens_per_second, peak_memory;
   std::int64_t parameters = 0, parameters_without_embeddings = 0;
-  Entries entries;  // attention, per layer and head at n
+  Entries entries;  // attention per layer and head at n, the mean over all
 };
 
 struct Comparison {

@@ -87,15 +87,13 @@ void require_same_data(const std::vector<PlannedModel>& models, bool has_budget)
   }
 }
 
-/// Logits of the last so many rows of n.
-std::int64_t trained_rows(const ModelConfig& model) { return model.sequence; }
-
 void plan_scoring(std::vector<PlannedModel>& models) {
   std::int64_t rows = INT64_MAX;
-  for (const PlannedModel& model : models) rows = std::min(rows, trained_rows(model.config.model));
+  for (const PlannedModel& model : models)
+    rows = std::min(rows, model.config.model.trained_rows(model.config.model.sequence));
   for (PlannedModel& model : models) {
     const std::int64_t n = model.config.model.sequence;
-    model.trained = model.tokens / n * trained_rows(model.config.model);
+    model.trained = model.tokens / n * model.config.model.trained_rows(n);
     model.scored_rows = std::min(rows, n);
     model.context = std::max(n / 2, n - model.scored_rows);
     model.config.eval.context = model.context;

@@ -203,7 +203,7 @@ ReportTable models_table(const Comparison& comparison) {
                      {"dense", true}},
                     {},
                     {"Visible: pairs of a query and a key that it sees. Dense: the rectangles that an "
-                     "implementation with masks computes."}};
+                     "implementation with masks computes. Both are means over layers and heads."}};
   for (std::size_t i = 0; i < comparison.models.size(); ++i) {
     const ModelConfig& config = comparison.plan.models[i].config.model;
     const ModelResult& result = comparison.models[i];

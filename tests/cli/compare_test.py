@@ -27,6 +27,11 @@ config = "ecp.toml"
 name = "all"
 config = "ecp.toml"
 set = ["model.architecture=full", "train.batch=1"]
+
+[[model]]
+name = "latents"
+config = "ecp.toml"
+set = ["model.architecture=perceiver_ar", "model.latents=8"]
 """
 
 
@@ -106,8 +111,14 @@ class Compare(CompareTest):
         self.assertIn("blocks-seed3: training\n", done.stderr)
         report = self.report("a/b")
         # 200 tokens are 4 steps of 2 windows, 7 of 1.
-        self.assertEqual([model["steps"] for model in report["models"]], [4, 7])
-        self.assertEqual([model["tokens"] for model in report["models"]], [256, 224])
+        self.assertEqual([model["steps"] for model in report["models"]], [4, 7, 4])
+        self.assertEqual([model["tokens"] for model in report["models"]], [256, 224, 256])
+        self.assertEqual([model["trained"] for model in report["models"]], [256, 224, 64])
+        # Every byte once, in the same windows: of each the last 8 rows count.
+        self.assertEqual([model["scored_rows"] for model in report["models"]], [8, 8, 8])
+        size = (self.folder / "test.txt").stat().st_size
+        self.assertEqual([model["texts"]["test"]["scored_tokens"] for model in report["models"]], [size] * 3)
+        self.assertEqual(report["notes"], [])
         self.assertEqual(report["models"][1]["architecture"], "full")
         config = self.read("a/b/configs/all.toml")
         self.assertTrue(config.startswith("# ecp.toml train.lr=2e-3 model.architecture=full train.batch=1\n"), config[:80])
@@ -170,7 +181,7 @@ class Interrupted(CompareTest):
         self.assertEqual(process.wait(timeout=120), 3, self.read("log"))
         said = self.read("log")
         self.assertIn("full-seed1: stopped\n", said)
-        self.assertTrue(said.endswith("stopped; go on with: ecp compare --output out\n"), said)
+        self.assertIn("\nstopped; go on with: ecp compare --output out\n", said)
         report = self.report()
         self.assertEqual([model["runs"][0]["stage"] for model in report["models"]], ["scored", "begun"])
         self.assertEqual(report["notes"], [])

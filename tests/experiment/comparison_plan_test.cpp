@@ -116,6 +116,21 @@ TEST(ComparisonPlan, DifferentLengthsAreScoredInTheirOwnWindows) {
   EXPECT_EQ(plan.models[1].scored_rows, 8);
 }
 
+TEST(ComparisonPlan, AllAreScoredAsTheOneWithTheFewestLogits) {
+  const ComparisonFixture fixture;
+  ComparisonConfig comparison = fixture.two();
+  comparison.models[1].set = {"model.architecture=perceiver_ar", "model.latents=2"};
+  const ComparisonPlan plan = fixture.plan(comparison);
+  for (const PlannedModel& model : plan.models) {
+    EXPECT_EQ(model.scored_rows, 2);
+    EXPECT_EQ(model.context, 6);
+    EXPECT_EQ(model.config.eval.context, 6);
+    EXPECT_EQ(model.tokens, 160);
+  }
+  EXPECT_EQ(plan.models[0].trained, 160);
+  EXPECT_EQ(plan.models[1].trained, 40);
+}
+
 TEST(ComparisonPlan, HowFarARunIs) {
   const ComparisonFixture fixture;
   const ComparisonPlan plan = fixture.plan(fixture.two());
