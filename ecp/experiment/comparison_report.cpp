@@ -65,8 +65,7 @@ std::string markdown_of(const ReportTable& table) {
     }
     text += "\n";
   }
-  if (!table.remarks.empty()) text += "\n";
-  for (const std::string& remark : table.remarks) text += escape_markdown(remark) + "\n";
+  for (const std::string& remark : table.remarks) text += "\n" + escape_markdown(remark) + "\n";
   return text;
 }
 

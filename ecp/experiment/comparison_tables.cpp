@@ -147,10 +147,10 @@ ReportTable results_table(const Comparison& comparison, std::size_t text) {
   table.columns = {{"model"},
                    {"rank", true},
                    {"perplexity per token", true},
+                   {"against the best", true},
                    {"perplexity per word", true},
                    {"bits per byte", true},
                    {"nats per token", true},
-                   {"perplexity per token against the best", true},
                    {"seeds", true}};
   const auto least = [&](Spread TextFigures::*figure) {
     double best = NAN;
@@ -168,12 +168,12 @@ ReportTable results_table(const Comparison& comparison, std::size_t text) {
       row.cells.push_back({with_spread(spread, digits), spread.mean == least(figure)});
     };
     add(&TextFigures::perplexity_token, 2);
-    add(&TextFigures::perplexity_word, 1);
-    add(&TextFigures::bits_per_byte, 4);
-    add(&TextFigures::loss, 4);
     row.cells.push_back({place == 0 ? "–"
                                     : against_best(best.perplexity_token, figures.perplexity_token, best.loss,
                                                    figures.loss)});
+    add(&TextFigures::perplexity_word, 1);
+    add(&TextFigures::bits_per_byte, 4);
+    add(&TextFigures::loss, 4);
     const std::size_t count = figures.loss.count;
     row.cells.push_back({count == plan.seeds.size() ? std::to_string(count)
                                                     : fmt::format("{} of {}", count, plan.seeds.size())});
@@ -185,6 +185,7 @@ ReportTable results_table(const Comparison& comparison, std::size_t text) {
     row.cells.resize(table.columns.size(), {"–"});
     table.rows.push_back(std::move(row));
   }
+  if (order.size() > 1) table.remarks.emplace_back("Against the best: by perplexity per token.");
   if (plan.seeds.size() == 2) table.remarks.emplace_back("Mean of the seeds, least and greatest.");
   if (plan.seeds.size() > 2) table.remarks.emplace_back("Mean of the seeds ± their standard deviation.");
   for (std::string& remark : remarks_on(comparison, order, text)) table.remarks.push_back(std::move(remark));
@@ -199,11 +200,11 @@ ReportTable models_table(const Comparison& comparison) {
                      {"parameters", true},
                      {"without embeddings", true},
                      {"trained length (tokens)", true},
-                     {"visible attention entries per layer and head", true},
-                     {"dense", true}},
+                     {"visible attention entries", true},
+                     {"dense entries", true}},
                     {},
                     {"Visible: pairs of a query and a key that it sees. Dense: the rectangles that an "
-                     "implementation with masks computes. Both are means over layers and heads."}};
+                     "implementation with masks computes. Both per layer and head, the mean over all."}};
   for (std::size_t i = 0; i < comparison.models.size(); ++i) {
     const ModelConfig& config = comparison.plan.models[i].config.model;
     const ModelResult& result = comparison.models[i];
@@ -285,7 +286,8 @@ ReportTable validation_table(const Comparison& comparison) {
   if (most == 0) return table;
   for (std::size_t column = 1; column <= validation_columns; ++column)
     table.columns.push_back(
-        {short_number(most * static_cast<double>(column) / validation_columns) + " tokens", true});
+        {short_number(std::round(most * static_cast<double>(column) / validation_columns)) + " tokens",
+         true});
   for (std::size_t i = 0; i < curves.size(); ++i) {
     ReportRow row = model_row(comparison, i);
     for (std::size_t column = 1; column <= validation_columns; ++column) {
