@@ -11,6 +11,8 @@
 
 #include "ecp/base/error.h"
 #include "ecp/cli/commands.h"
+#include "ecp/runtime/model.h"
+#include "ecp/weights/checkpoint.h"
 
 namespace ecp::cli {
 namespace {
@@ -45,6 +47,14 @@ Path require_ecp_torch(const std::string& command) {
       "'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
       command, program.string());
   return program;
+}
+
+std::shared_ptr<const Model> load_or_hand_over(const Path& checkpoint, int threads,
+                                               const std::string& command,
+                                               const std::vector<std::string>& arguments) {
+  const Checkpoint verified(checkpoint);
+  if (verified.model().is_latent()) run_ecp_torch(command, arguments);
+  return Model::load(verified, threads);
 }
 
 void add_torch_commands(CLI::App& app) {
