@@ -23,6 +23,7 @@ void add_generate(CLI::App& app, LoadModel load);
 void add_tokenize(CLI::App& app);
 void add_data(CLI::App& app);
 void add_ngram(CLI::App& app);
+void add_compare(CLI::App& app);
 void add_report(CLI::App& app);
 void add_import(CLI::App& app);
 void add_config(CLI::App& app);

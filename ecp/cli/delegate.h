@@ -15,6 +15,8 @@ namespace ecp::cli {
 
 /// `ecp-torch` beside this program; it need not be there.
 Path ecp_torch_program();
+/// The same; fails, saying what to do, unless it is there.
+Path require_ecp_torch(const std::string& command);
 
 /// The model of a checkpoint or run folder. One that has no cache to generate from is left to `ecp-torch`:
 /// this process becomes `ecp-torch COMMAND ARGUMENTS`.
