@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <string>
@@ -47,6 +48,21 @@ std::uint64_t parse_bytes(std::string_view option, const std::string& text) {
               !__builtin_mul_overflow(number, factor->second, &bytes),
           "{}: expected a size such as 500MB or 2GiB, got '{}'", option, text);
   return bytes;
+}
+
+std::int64_t parse_count(std::string_view option, const std::string& text) {
+  static const std::map<std::string, double> units = {
+      {"", 1}, {"k", 1e3}, {"K", 1e3}, {"M", 1e6}, {"G", 1e9}};
+  double number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number, std::chars_format::fixed);
+  const auto factor = units.find(std::string(stop, end));
+  const double exact = factor == units.end() ? 0 : number * factor->second;
+  const double count = std::round(exact);  // 2.3M isn't a whole number in binary
+  constexpr double most = 1e15;
+  require(error == std::errc() && count >= 1 && count <= most && std::fabs(count - exact) < 1e-9 * count,
+          "{}: expected a number such as 1500000, 20k or 1.5M, got '{}'", option, text);
+  return static_cast<std::int64_t>(count);
 }
 
 void require_output(std::string_view option, const Path& path, std::string_view extension,

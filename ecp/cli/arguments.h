@@ -17,6 +17,9 @@ CLI::Validator whole_number(std::int64_t least, std::int64_t most = INT64_MAX);
 /// `option`.
 std::uint64_t parse_bytes(std::string_view option, const std::string& text);
 
+/// A number of things from "1500000", "20k", "1.5M", "2G" (powers of 1000); fails, naming `option`.
+std::int64_t parse_count(std::string_view option, const std::string& text);
+
 /// Before any work: refuses the file of `option` if its name doesn't end with `extension`, if it is a folder
 /// or one of `inputs` or would stand directly in one of them, or if its folder can't be written or made.
 /// Changes nothing.

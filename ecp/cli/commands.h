@@ -3,14 +3,27 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
+#include <memory>
+
+#include "ecp/base/files.h"
+
+namespace ecp {
+class Model;
+}
 
 namespace ecp::cli {
+
+using LoadModel = std::function<std::shared_ptr<const Model>(const Path& checkpoint, int threads)>;
+
+/// In both programs, which differ in how they compute a model.
+void add_generate(CLI::App& app, LoadModel load);
 
 // In `ecp`, without LibTorch.
 void add_tokenize(CLI::App& app);
 void add_data(CLI::App& app);
 void add_ngram(CLI::App& app);
-void add_generate(CLI::App& app);
+void add_compare(CLI::App& app);
 void add_report(CLI::App& app);
 void add_complexity(CLI::App& app);
 void add_import(CLI::App& app);

@@ -11,16 +11,14 @@
 
 #include "ecp/base/error.h"
 #include "ecp/cli/commands.h"
+#include "ecp/runtime/model.h"
+#include "ecp/weights/checkpoint.h"
 
 namespace ecp::cli {
 namespace {
 
 [[noreturn]] void run_ecp_torch(const std::string& command, const std::vector<std::string>& arguments) {
-  const Path program = ecp_torch_program();
-  require(
-      std::filesystem::exists(program),
-      "'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
-      command, program.string());
+  const Path program = require_ecp_torch(command);
   std::vector<char*> argv{const_cast<char*>("ecp-torch"), const_cast<char*>(command.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -40,6 +38,23 @@ void add(CLI::App& app, const std::string& name, const std::string& description)
 Path ecp_torch_program() {
   std::error_code error;
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "ecp-torch";
+}
+
+Path require_ecp_torch(const std::string& command) {
+  Path program = ecp_torch_program();
+  require(
+      std::filesystem::exists(program),
+      "'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
+      command, program.string());
+  return program;
+}
+
+std::shared_ptr<const Model> load_or_hand_over(const Path& checkpoint, int threads,
+                                               const std::string& command,
+                                               const std::vector<std::string>& arguments) {
+  const Checkpoint verified(checkpoint);
+  if (verified.model().is_latent()) run_ecp_torch(command, arguments);
+  return Model::load(verified, threads);
 }
 
 void add_torch_commands(CLI::App& app) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ecp/base/error.h"
@@ -66,15 +67,20 @@ std::vector<Token> tokens_of(const Options& options, const ModelConfig& config) 
 
 class Run {
  public:
-  explicit Run(const Options& options)
+  Run(const Options& options, const LoadModel& load)
       : options_(options),
-        model_(Model::load(options.checkpoint, options.threads)),
+        model_(load(options.checkpoint, options.threads)),
         session_(model_->session(options.sampling)) {}
 
   void operator()() {
     by_token_ = !options_.tokens.empty() || model_->tokenizer() == nullptr;
     require(!by_token_ || !options_.tokens.empty(),
             "checkpoint '{}' has no tokenizer: expected a prompt as --tokens", options_.checkpoint);
+    const ModelConfig& config = model_->config();
+    if (config.is_latent() && !options_.quiet) {
+      fmt::print(stderr, "ecp: note: architecture {} has no cache: each token computes the last {} anew\n",
+                 config.architecture, config.sequence);
+    }
     const auto begin = Clock::now();
     const std::string prompt = feed_prompt();
     const auto start = Clock::now();
@@ -155,9 +161,13 @@ class Run {
 
   void report(double prompt_seconds, double seconds) const {
     if (options_.quiet) return;
-    fmt::print(stderr, "ecp: {} tokens after {} of prompt ({:.2f} s): {:.1f} tokens/s; cache {}\n",
+    const std::string memory =
+        model_->config().is_latent()
+            ? fmt::format("{:.3g} s a token", rate(seconds) > 0 ? 1 / rate(seconds) : 0)
+            : "cache " + format_bytes(session_.cache_bytes());
+    fmt::print(stderr, "ecp: {} tokens after {} of prompt ({:.2f} s): {:.1f} tokens/s; {}\n",
                session_.generated(), session_.position() - session_.generated(), prompt_seconds,
-               rate(seconds), format_bytes(session_.cache_bytes()));
+               rate(seconds), memory);
   }
 
   const Options& options_;
@@ -166,7 +176,7 @@ class Run {
   bool by_token_ = false, noted_ = false;
 };
 
-void generate(Options& options) {
+void generate(Options& options, const LoadModel& load) {
   if (!options.dash.empty() && options.dash != "-")
     throw CLI::ValidationError("unexpected argument", options.dash);
   if (!options.stream.empty()) {
@@ -177,13 +187,13 @@ void generate(Options& options) {
   options.sampling.validate();
   const StopRequests stop_requests;  // the first Ctrl-C ends generation between two tokens
   std::signal(SIGPIPE, SIG_IGN);     // a reader that went away shows in the result of writing
-  Run run(options);
+  Run run(options, load);
   run();
 }
 
 }  // namespace
 
-void add_generate(CLI::App& app) {
+void add_generate(CLI::App& app, LoadModel load) {
   auto options = std::make_shared<Options>();
   Sampling& sampling = options->sampling;
   CLI::App* command = app.add_subcommand("generate", "Generate text from a checkpoint");
@@ -245,7 +255,7 @@ void add_generate(CLI::App& app) {
       "  ecp generate runs/austen --prompt-file chapter.txt --temperature 0.7 --top-p 0.9 --seed 7\n"
       "  echo 'Dear Jane,' | ecp generate runs/austen - --stop 'Yours'\n"
       "  ecp generate runs/austen --stream forever");
-  command->callback([options] { generate(*options); });
+  command->callback([options, load = std::move(load)] { generate(*options, load); });
 }
 
 }  // namespace ecp::cli

@@ -17,6 +17,13 @@ Config read_config(const Path& path, const std::vector<std::string>& overrides =
 /// The same from text; `name` stands for the file in messages.
 Config parse_config(std::string_view text, std::string_view name,
                     const std::vector<std::string>& overrides = {});
+/// "section.key=value" of a command line, taken apart; fails if it isn't one. `parse_override` of
+/// base/fields.h makes sense of the value.
+struct Override {
+  std::string section, key, value;
+};
+Override split_override(const std::string& text);
+
 /// The resolved configuration, every field written out; `read_config` of it gives the same again.
 /// With `help`, each field is preceded by its explanation.
 std::string to_toml(const Config& config, bool help = false);

@@ -36,6 +36,12 @@ std::string escape_html(std::string_view text) {
   return result;
 }
 
+std::string scrolling_table(std::string_view label, std::string_view rows) {
+  return fmt::format(
+      "<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\"><table>\n{}</table></div>\n",
+      label, rows);
+}
+
 std::string decimal(double value, int digits) {
   if (std::isnan(value)) return "–";
   if (std::fabs(value) >= 1e15) return fmt::format("{:.4g}", value);  // no one reads that many digits

@@ -10,6 +10,9 @@ namespace ecp {
 /// HTML does not allow become spaces.
 std::string escape_html(std::string_view text);
 
+/// A table that scrolls sideways where the page is narrow; `label` and `rows` are HTML.
+std::string scrolling_table(std::string_view label, std::string_view rows);
+
 /// "1,234,567"; NaN is "–".
 std::string grouped(double value);
 /// `digits` decimals with thousands grouped; NaN is "–".

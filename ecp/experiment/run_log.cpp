@@ -48,6 +48,7 @@ EvalFigures figures(const Json& object, const std::string& where) {
   result.tokens = number_if_given(object, "tokens", where);
   result.window = number_if_given(object, "window", where);
   result.context = number_if_given(object, "context", where);
+  result.lossless = object.value("lossless", Json()) != false;
   return result;
 }
 
@@ -70,7 +71,7 @@ void add_line(RunLog& log, const Json& line, const std::string& where) {
     point.peak_memory = number_if_given(line, "peak_memory", where);
     add(log.train, point);
   } else if (kind == "eval") {
-    add(log.eval, {step_of(line, where), figures(line, where)});
+    add(log.eval, {step_of(line, where), figures(line, where), number_if_given(line, "seconds", where)});
   } else if (kind == "sample") {
     add(log.samples, {step_of(line, where), text(line, "prompt", where), text(line, "text", where)});
   } else if (kind == "skip") {

@@ -32,11 +32,13 @@ struct EvalFigures {
   double tokens = 0;
   double window = 0;
   double context = 0;
+  bool lossless = true;  // false: the tokenizer loses text, which wasn't paid for
 };
 
 struct EvalPoint {
   std::int64_t step = 0;
   EvalFigures figures;
+  double seconds = 0;  // of training so far; NaN where not given
 };
 
 struct Sample {

@@ -32,15 +32,21 @@ bool is_same(const SettingRow& row) {
 
 }  // namespace
 
-std::vector<SettingRow> differing_settings(const std::vector<Run>& runs) {
-  std::vector<const std::vector<Facts>*> configs;
-  for (const Run& run : runs) {
-    if (!run.config.empty()) configs.push_back(&run.config);
-  }
-  if (configs.size() != runs.size()) return {};  // of some nothing is known
-  std::vector<SettingRow> rows = side_by_side(configs);
+std::vector<SettingRow> differing_settings(const std::vector<std::vector<Facts>>& configs) {
+  std::vector<const std::vector<Facts>*> all;
+  for (const std::vector<Facts>& config : configs) all.push_back(&config);
+  std::vector<SettingRow> rows = side_by_side(all);
   rows.erase(std::remove_if(rows.begin(), rows.end(), is_same), rows.end());
   return rows;
+}
+
+std::vector<SettingRow> differing_settings(const std::vector<Run>& runs) {
+  std::vector<std::vector<Facts>> configs;
+  for (const Run& run : runs) {
+    if (run.config.empty()) return {};  // of it nothing is known
+    configs.push_back(run.config);
+  }
+  return differing_settings(configs);
 }
 
 std::vector<SettingRow> changed_settings(const Run& run) {

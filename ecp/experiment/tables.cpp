@@ -77,12 +77,6 @@ std::string cards(const Run& run) {
   return html + "</dl>\n";
 }
 
-std::string table(const std::string& label, const std::string& rows) {
-  return fmt::format(
-      "<div class=\"scroll\" role=\"region\" aria-label=\"{}\" tabindex=\"0\"><table>\n{}</table></div>\n",
-      label, rows);
-}
-
 /// "train.sample_prompt" with places where a narrow column may break it.
 std::string setting_name(const std::string& name) {
   std::string html;
@@ -117,7 +111,7 @@ std::string comparison(const std::vector<Run>& runs) {
     rows += "</tr>\n";
   }
   return "<h2>Summary</h2>\n<p class=\"quiet\">Bold: the lowest of each column of losses.</p>\n" +
-         table("Summary", rows);
+         scrolling_table("Summary", rows);
 }
 
 std::string evaluation_cells(const NamedEvaluation& row) {
@@ -156,7 +150,7 @@ std::string validation_table(const Run& run) {
   }
   return fmt::format("<details><summary>Validation while training, {} points{}</summary>\n{}</details>\n",
                      points.size(), each > 1 ? fmt::format(", each {}. shown", each) : "",
-                     table("Validation while training", rows));
+                     scrolling_table("Validation while training", rows));
 }
 
 std::string changed(const Run& run) {
@@ -175,7 +169,8 @@ std::string changed(const Run& run) {
                         setting_name(row.name), escape_html(row.values[0]),
                         row.values[1].empty() ? "–" : escape_html(row.values[1]));
   }
-  return "<h2>Settings other than the defaults</h2>\n" + table("Settings other than the defaults", html);
+  return "<h2>Settings other than the defaults</h2>\n" +
+         scrolling_table("Settings other than the defaults", html);
 }
 
 std::string differing(const std::vector<Run>& runs) {
@@ -198,7 +193,7 @@ std::string differing(const std::vector<Run>& runs) {
       html += fmt::format("<td>{}</td>", value.empty() ? "–" : escape_html(value));
     html += "</tr>\n";
   }
-  return "<h2>Settings that differ</h2>\n" + table("Settings that differ", html);
+  return "<h2>Settings that differ</h2>\n" + scrolling_table("Settings that differ", html);
 }
 
 std::string events_of_run(const Run& run) {
@@ -227,8 +222,8 @@ std::string events_of_run(const Run& run) {
   if (events.size() > most_events)
     rows += fmt::format("<tr><td></td><td>and {} more</td></tr>\n",
                         grouped(static_cast<double>(events.size() - most_events)));
-  return table("Events",
-               "<tr><th scope=\"col\" class=\"number\">step</th><th scope=\"col\">event</th></tr>\n" + rows);
+  return scrolling_table(
+      "Events", "<tr><th scope=\"col\" class=\"number\">step</th><th scope=\"col\">event</th></tr>\n" + rows);
 }
 
 }  // namespace
@@ -248,7 +243,7 @@ std::string evaluations_section(const std::vector<Run>& runs) {
   if (!several) tables = validation_table(runs[0]);
   if (rows.empty()) return tables;
   return "<h2>Evaluations</h2>\n" +
-         table(
+         scrolling_table(
              "Evaluations",
              fmt::format("<tr>{}<th scope=\"col\">{}</th>", several ? "<th scope=\"col\">run</th>" : "",
                          "evaluation") +

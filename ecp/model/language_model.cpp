@@ -37,6 +37,10 @@ at::Tensor LanguageModel::logits(const at::Tensor& tokens_BN, const ForwardConte
   return classifier_.to_float(hidden(tokens_BN, context), context.bfloat16);
 }
 
+at::Tensor LanguageModel::last_logits(const at::Tensor& tokens_BN, const ForwardContext& context) {
+  return classifier_.to_float(hidden(tokens_BN, context).select(1, -1), context.bfloat16);
+}
+
 at::Tensor LanguageModel::loss_sum(const at::Tensor& tokens_BN1, const ForwardContext& context) {
   const at::Tensor rows = hidden(inputs_of(tokens_BN1), context);
   return linear_cross_entropy(rows.flatten(0, 1), classifier_.weight(), classifier_.bias(),

@@ -14,6 +14,8 @@ class LanguageModel : public Backbone {
 
   /// Logits [B, rows, V] of the trained rows, float32.
   at::Tensor logits(const at::Tensor& tokens_BN, const ForwardContext& context = {});
+  /// Logits [B, V] of the last row, float32: those of the token to come.
+  at::Tensor last_logits(const at::Tensor& tokens_BN, const ForwardContext& context = {});
   /// Sum of the cross-entropies (natural log) of tokens [B, n+1]: the trained rows predict the next token.
   /// float32 scalar. Logits are made and dropped in chunks of rows, backward included, so they never exist at
   /// full size.

@@ -26,7 +26,7 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
     if (bias && result == at::kBFloat16) {
       out = at::linear(rows, matrix, bias->to(at::kBFloat16));  // adds it before rounding
     } else if (bias) {
-      out = bias->expand({rows.size(0), weight.size(0)}).contiguous();
+      out = bias->repeat({rows.size(0), 1});  // never the bias itself, not for one row either
       add_product({rows}, {matrix, true}, out);
     } else {
       out = product({rows}, {matrix, true}, result);

@@ -6,26 +6,24 @@
 #include <vector>
 
 #include "ecp/base/parallel.h"
+#include "ecp/runtime/logit_source.h"
 #include "ecp/runtime/stream.h"
 #include "ecp/runtime/weights.h"
 #include "ecp/text/tokenizer.h"
 
 namespace ecp::runtime {
 
-class Decoder {
+class Decoder : public LogitSource {
  public:
   /// Both must outlive the decoder.
   Decoder(const Weights& weights, ThreadPool& pool);
 
-  enum class Rows : std::uint8_t { all, last };
-  /// Appends `tokens` to the stream. Fills `logits` [rows, V]: those of all tokens or of the last one. Fails
-  /// on an id that is not in the vocabulary, before anything is appended.
-  void forward(std::span<const Token> tokens, Rows wanted, std::vector<float>& logits);
-
-  /// Rows seen so far.
-  [[nodiscard]] std::int64_t rows() const { return rows_; }
-  [[nodiscard]] std::uint64_t cache_bytes() const;
-  [[nodiscard]] const StreamLayout& layout() const { return layout_; }
+  void forward(std::span<const Token> tokens, Rows wanted, std::vector<float>& logits) override;
+  [[nodiscard]] std::int64_t rows() const override { return rows_; }
+  [[nodiscard]] std::uint64_t cache_bytes() const override;
+  [[nodiscard]] bool beyond_trained_length() const override {
+    return rows_ > 0 && layout_.beyond_trained(rows_ - 1);
+  }
 
  private:
   void chunk(std::span<const Token> tokens);

@@ -3,17 +3,14 @@
 #include <map>
 
 #include "ecp/base/error.h"
+#include "ecp/runtime/decoder.h"
 #include "ecp/runtime/weights.h"
 #include "ecp/weights/checkpoint.h"
 
 namespace ecp {
 
-Model::Model(std::unique_ptr<const runtime::Weights> weights, std::shared_ptr<const Tokenizer> tokenizer,
-             int threads)
-    : config_(weights->config()),
-      tokenizer_(std::move(tokenizer)),
-      weights_(std::move(weights)),
-      threads_(std::make_unique<ThreadPool>(threads)) {
+Model::Model(const ModelConfig& config, NewLogitSource source, std::shared_ptr<const Tokenizer> tokenizer)
+    : config_(config), tokenizer_(std::move(tokenizer)), new_source_(std::move(source)) {
   require(tokenizer_ == nullptr || tokenizer_->vocab_size() <= config_.vocab,
           "model: its vocabulary of {} tokens doesn't match the tokenizer's {}", config_.vocab,
           tokenizer_ != nullptr ? tokenizer_->vocab_size() : 0);
@@ -21,15 +18,32 @@ Model::Model(std::unique_ptr<const runtime::Weights> weights, std::shared_ptr<co
 
 Model::~Model() = default;
 
+std::shared_ptr<const Model> Model::create(const ModelConfig& config, NewLogitSource source,
+                                           std::shared_ptr<const Tokenizer> tokenizer) {
+  return std::shared_ptr<const Model>(new Model(config, std::move(source), std::move(tokenizer)));
+}
+
+std::shared_ptr<const Model> Model::create(std::shared_ptr<const runtime::Weights> weights,
+                                           std::shared_ptr<const Tokenizer> tokenizer, int threads) {
+  const ModelConfig config = weights->config();
+  const auto pool = std::make_shared<ThreadPool>(threads);
+  return create(
+      config, [weights, pool] { return std::make_unique<runtime::Decoder>(*weights, *pool); },
+      std::move(tokenizer));
+}
+
 std::shared_ptr<const Model> Model::load(const Path& path, int threads) {
-  const Checkpoint checkpoint(path);
+  return load(Checkpoint(path), threads);
+}
+
+std::shared_ptr<const Model> Model::load(const Checkpoint& checkpoint, int threads) {
   std::shared_ptr<const Tokenizer> tokenizer;
   if (checkpoint.has("tokenizer/tokenizer.json"))
     tokenizer = load_tokenizer(checkpoint.folder() / "tokenizer");
   const TensorSet tensors = checkpoint.weights();
-  auto weights = std::make_unique<const runtime::Weights>(
+  auto weights = std::make_shared<const runtime::Weights>(
       checkpoint.model(), [&](const std::string& name) -> const TensorView& { return tensors.at(name); });
-  return std::shared_ptr<const Model>(new Model(std::move(weights), std::move(tokenizer), threads));
+  return create(std::move(weights), std::move(tokenizer), threads);
 }
 
 std::shared_ptr<const Model> Model::create(const ModelConfig& config, std::span<const NamedTensor> tensors,
@@ -37,12 +51,12 @@ std::shared_ptr<const Model> Model::create(const ModelConfig& config, std::span<
   std::map<std::string, const TensorView*> by_name;
   for (const NamedTensor& tensor : tensors) by_name[tensor.name] = &tensor.view;
   auto weights =
-      std::make_unique<const runtime::Weights>(config, [&](const std::string& name) -> const TensorView& {
+      std::make_shared<const runtime::Weights>(config, [&](const std::string& name) -> const TensorView& {
         const auto found = by_name.find(name);
         require(found != by_name.end(), "model: tensor '{}' is missing", name);
         return *found->second;
       });
-  return std::shared_ptr<const Model>(new Model(std::move(weights), std::move(tokenizer), threads));
+  return create(std::move(weights), std::move(tokenizer), threads);
 }
 
 Session Model::session(const Sampling& sampling) const { return {shared_from_this(), sampling}; }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -15,8 +16,8 @@
 #include <vector>
 
 #include "ecp/base/files.h"
-#include "ecp/base/parallel.h"
 #include "ecp/config/model_config.h"
+#include "ecp/runtime/logit_source.h"
 #include "ecp/text/tokenizer.h"
 #include "ecp/weights/safetensors.h"
 
@@ -39,19 +40,29 @@ struct Sampling {
   void validate() const;
 };
 
+class Checkpoint;
 class Session;
 namespace runtime {
+class LogitSource;
 class Weights;
-}
+}  // namespace runtime
+
+/// Makes the source of one session's logits.
+using NewLogitSource = std::function<std::unique_ptr<runtime::LogitSource>()>;
 
 class Model : public std::enable_shared_from_this<Model> {
  public:
-  /// From a checkpoint or run folder; verified. `threads` 0: all available CPUs.
+  /// From a checkpoint or run folder; verified. `threads` 0: all available CPUs. Fails for models without a
+  /// cache (of latents), which libecp can't compute.
   static std::shared_ptr<const Model> load(const Path& path, int threads = 0);
+  static std::shared_ptr<const Model> load(const Checkpoint& checkpoint, int threads = 0);
   /// From weights in memory (the trainer's samples); copies what it needs. Fails on a missing tensor, a wrong
   /// shape, or a tokenizer with more tokens than `config.vocab`. `tokenizer` may be null: then tokens only.
   static std::shared_ptr<const Model> create(const ModelConfig& config, std::span<const NamedTensor> weights,
                                              std::shared_ptr<const Tokenizer> tokenizer, int threads = 0);
+  /// A model that others compute, of any architecture.
+  static std::shared_ptr<const Model> create(const ModelConfig& config, NewLogitSource source,
+                                             std::shared_ptr<const Tokenizer> tokenizer);
   ~Model();
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
@@ -60,18 +71,17 @@ class Model : public std::enable_shared_from_this<Model> {
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
 
-  // For sessions. One session at a time has the threads; another meanwhile works with its own thread alone.
-  [[nodiscard]] const runtime::Weights& weights() const { return *weights_; }
-  [[nodiscard]] ThreadPool& threads() const { return *threads_; }
+  /// For sessions. One session at a time has the threads; another meanwhile works with its own thread alone.
+  [[nodiscard]] std::unique_ptr<runtime::LogitSource> new_source() const { return new_source_(); }
 
  private:
-  Model(std::unique_ptr<const runtime::Weights> weights, std::shared_ptr<const Tokenizer> tokenizer,
-        int threads);
+  Model(const ModelConfig& config, NewLogitSource source, std::shared_ptr<const Tokenizer> tokenizer);
+  static std::shared_ptr<const Model> create(std::shared_ptr<const runtime::Weights> weights,
+                                             std::shared_ptr<const Tokenizer> tokenizer, int threads);
 
   ModelConfig config_;
   std::shared_ptr<const Tokenizer> tokenizer_;
-  std::unique_ptr<const runtime::Weights> weights_;
-  std::unique_ptr<ThreadPool> threads_;
+  NewLogitSource new_source_;
 };
 
 /// Rows of one stream: what the model has seen, and the caches that let it go on. One thread at a time.

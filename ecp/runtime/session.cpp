@@ -3,24 +3,21 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/random.h"
-#include "ecp/runtime/decoder.h"
+#include "ecp/runtime/logit_source.h"
 #include "ecp/runtime/model.h"
 #include "ecp/runtime/sampler.h"
 #include "ecp/runtime/text_stream.h"
 
 namespace ecp {
 
-using runtime::Decoder;
+using runtime::LogitSource;
 
 struct Session::State {
   State(std::shared_ptr<const Model> of, Sampling how)
-      : model(std::move(of)),
-        sampling(std::move(how)),
-        decoder(model->weights(), model->threads()),
-        stops(sampling.stop) {}
+      : model(std::move(of)), sampling(std::move(how)), source(model->new_source()), stops(sampling.stop) {}
 
   /// Feeds the token that was drawn but not yet seen, and then `tokens`.
-  void feed(std::span<const Token> tokens, Decoder::Rows wanted, std::vector<float>& out);
+  void feed(std::span<const Token> tokens, LogitSource::Rows wanted, std::vector<float>& out);
   /// Remembers `token` for the repetition penalty.
   void remember(Token token);
   [[nodiscard]] const Tokenizer& tokenizer() const;
@@ -29,7 +26,7 @@ struct Session::State {
 
   std::shared_ptr<const Model> model;
   Sampling sampling;
-  Decoder decoder;
+  std::unique_ptr<LogitSource> source;
   std::vector<float> logits;  // of the last row, while `logits_valid`
   bool logits_valid = false;
   std::optional<Token> pending;  // drawn, not yet seen by the model
@@ -42,15 +39,15 @@ struct Session::State {
   runtime::StopMatcher stops;
 };
 
-void Session::State::feed(std::span<const Token> tokens, Decoder::Rows wanted, std::vector<float>& out) {
+void Session::State::feed(std::span<const Token> tokens, LogitSource::Rows wanted, std::vector<float>& out) {
   if (pending) {
     const Token token = *pending;
-    decoder.forward(std::span(&token, 1), Decoder::Rows::last, logits);
+    source->forward(std::span(&token, 1), LogitSource::Rows::last, logits);
     pending.reset();
     logits_valid = true;
   }
   if (tokens.empty()) return;
-  decoder.forward(tokens, wanted, out);
+  source->forward(tokens, wanted, out);
   for (const Token token : tokens) remember(token);
 }
 
@@ -77,10 +74,10 @@ Token Session::State::first_token() const {
 
 std::optional<Token> Session::State::draw() {
   if (ended || (sampling.max_tokens >= 0 && since_prompt >= sampling.max_tokens)) return std::nullopt;
-  feed({}, Decoder::Rows::last, logits);
+  feed({}, LogitSource::Rows::last, logits);
   if (!logits_valid) {
     const Token token = first_token();
-    feed(std::span(&token, 1), Decoder::Rows::last, logits);
+    feed(std::span(&token, 1), LogitSource::Rows::last, logits);
     logits_valid = true;
   }
   std::span<float> choices = logits;
@@ -90,7 +87,7 @@ std::optional<Token> Session::State::draw() {
   std::span<const Token> last = recent;
   const auto window = static_cast<std::uint64_t>(sampling.repetition_window);
   if (last.size() > window) last = last.last(window);
-  const double uniform = random_uniform(sampling.seed, static_cast<std::uint64_t>(decoder.rows()));
+  const double uniform = random_uniform(sampling.seed, static_cast<std::uint64_t>(source->rows()));
   const Token token = runtime::sample(choices, sampling, last, uniform);
   logits_valid = false;
   pending = token;
@@ -122,7 +119,7 @@ void Session::prompt(std::string_view text) {
 }
 
 void Session::prompt(std::span<const Token> tokens) {
-  state_->feed(tokens, Decoder::Rows::last, state_->logits);
+  state_->feed(tokens, LogitSource::Rows::last, state_->logits);
   if (!tokens.empty()) state_->logits_valid = true;
   state_->since_prompt = 0;
   state_->ended = state_->silent = false;
@@ -132,7 +129,7 @@ void Session::prompt(std::span<const Token> tokens) {
 
 std::vector<float> Session::forward(std::span<const Token> tokens) {
   std::vector<float> all;
-  state_->feed(tokens, Decoder::Rows::all, all);
+  state_->feed(tokens, LogitSource::Rows::all, all);
   if (!tokens.empty()) {
     const auto vocab = static_cast<std::ptrdiff_t>(state_->model->config().vocab);
     state_->logits.assign(all.end() - vocab, all.end());
@@ -164,16 +161,13 @@ std::optional<std::string> Session::next() {
 }
 
 std::uint64_t Session::position() const {
-  return static_cast<std::uint64_t>(state_->decoder.rows()) + (state_->pending ? 1 : 0);
+  return static_cast<std::uint64_t>(state_->source->rows()) + (state_->pending ? 1 : 0);
 }
 
 std::uint64_t Session::generated() const { return state_->generated; }
 
-bool Session::beyond_trained_length() const {
-  const std::int64_t rows = state_->decoder.rows();
-  return rows > 0 && state_->decoder.layout().beyond_trained(rows - 1);
-}
+bool Session::beyond_trained_length() const { return state_->source->beyond_trained_length(); }
 
-std::uint64_t Session::cache_bytes() const { return state_->decoder.cache_bytes(); }
+std::uint64_t Session::cache_bytes() const { return state_->source->cache_bytes(); }
 
 }  // namespace ecp

@@ -7,20 +7,9 @@
 #include <string>
 
 #include "ecp/base/error.h"
+#include "ecp/text/same_tokenizer.h"
 
 namespace ecp {
-namespace {
-
-void require_same_tokenizer(const TokenFile& file, const TokenFile& first) {
-  require(
-      file.info().tokenizer_hash == first.info().tokenizer_hash,
-      "'{}': expected the tokenizer of '{}' ({}, {} tokens, hash {}), got another ({}, {} tokens, hash {})",
-      file.path().string(), first.path().string(), first.info().tokenizer_kind, first.info().vocab_size,
-      first.info().tokenizer_hash.substr(0, 8), file.info().tokenizer_kind, file.info().vocab_size,
-      file.info().tokenizer_hash.substr(0, 8));
-}
-
-}  // namespace
 
 TrainingData::TrainingData(const Config& config, const ProgressFunction& progress)
     : window_(config.model.sequence), cross_documents_(config.data.cross_documents) {

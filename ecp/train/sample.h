@@ -20,8 +20,7 @@ struct SampleReport {
 
 /// `train.sample_tokens` tokens after `train.sample_prompt`, or the first tokens of the validation data (or
 /// else of the first training file), drawn with the run's seed. Nothing if `stop` says so before the end.
-std::optional<SampleReport> sample_text(const Config& config, const LanguageModel& model,
-                                        const TrainingData& data, int threads,
-                                        const std::function<bool()>& stop);
+std::optional<SampleReport> sample_text(const Config& config, LanguageModel& model, const TrainingData& data,
+                                        int threads, const std::function<bool()>& stop);
 
 }  // namespace ecp

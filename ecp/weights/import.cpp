@@ -1,15 +1,15 @@
 #include "ecp/weights/import.h"
 
-#include <algorithm>
+#include <fmt/format.h>
+
 #include <array>
-#include <charconv>
 #include <map>
 #include <utility>
 
 #include "ecp/base/error.h"
-#include "ecp/base/suggest.h"
 #include "ecp/config/config_file.h"
 #include "ecp/config/parameters.h"
+#include "ecp/weights/authors_config.h"
 #include "ecp/weights/checkpoint.h"
 
 namespace ecp {
@@ -52,102 +52,89 @@ std::string our_name(std::string_view name) {
   return rest.empty() ? "" : std::string(name.substr(0, point + 1)) + rest;
 }
 
-/// The tensors under `prefix` by our names.
-std::map<std::string, TensorView> renamed(const SafetensorsFile& file, std::string_view prefix) {
+/// The tensors under `prefix`, without it.
+std::map<std::string, TensorView> part(const SafetensorsFile& file, std::string_view prefix) {
   std::map<std::string, TensorView> result;
   for (const auto& [name, view] : file.tensors()) {
-    if (!name.starts_with(prefix) || name.ends_with(".pos_emb.freqs")) continue;
-    const std::string ours = our_name(std::string_view(name).substr(prefix.size()));
-    require(!ours.empty(), "{}: tensor '{}' is not known in the authors' models", file.name(), name);
-    // Every layer of theirs has this projection; only the first uses it.
-    const bool unused =
-        ours.find(".attention.compress.") != std::string::npos && !ours.starts_with("layers.0.");
-    if (!unused) result[ours] = view;
+    if (name.starts_with(prefix)) result[name.substr(prefix.size())] = view;
   }
   return result;
 }
 
-std::string metadata_text(const SafetensorsFile& file, const std::string& key) {
-  const auto found = file.metadata().find(key);
-  require(found != file.metadata().end(), "{}: expected '{}' in the file's metadata", file.name(), key);
-  return found->second;
+/// The tensors by our names; `prefix` is for messages.
+std::map<std::string, TensorView> renamed(const std::map<std::string, TensorView>& tensors,
+                                          const std::string& file, std::string_view prefix) {
+  std::map<std::string, TensorView> result;
+  for (const auto& [name, view] : tensors) {
+    if (name.ends_with(".pos_emb.freqs")) continue;
+    const std::string ours = our_name(name);
+    require(!ours.empty(), "{}: tensor '{}{}' is not known in the authors' models", file, prefix, name);
+    // Every layer of theirs has this projection; only the first uses it.
+    const bool unused =
+        ours.find(".attention.compress.") != std::string::npos && !ours.starts_with("layers.0.");
+    require(unused || result.emplace(ours, view).second, "{}: two tensors for '{}', one is '{}{}'", file,
+            ours, prefix, name);
+  }
+  return result;
 }
 
-ModelConfig authors_config(const SafetensorsFile& file) {
-  ModelConfig config;
-  config.preset = "paper";
-  const std::vector<Field> fields = FieldList(config).fields;
-  const auto set = [&](const char* key, RawValue raw) {
-    assign(find_field(fields, "model", key, ""), "model", raw);
-  };
-  set("architecture", {metadata_text(file, "architecture"), file.name()});
-  apply_preset(config);
-  const auto number = [&](const std::string& key) {
-    const std::string text = metadata_text(file, key);
-    std::int64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    require(error == std::errc() && end == text.data() + text.size(),
-            "{}: metadata '{}': expected a whole number, got '{}'", file.name(), key, text);
-    return value;
-  };
-  const auto set_number = [&](const char* key, std::int64_t value) { set(key, {value, file.name()}); };
-  for (const char* key : {"vocab", "dim", "layers", "heads", "sequence"}) set_number(key, number(key));
-  if (config.architecture == "ecp") set_number("block", number("block"));
-  if (config.is_latent()) set_number("latents", number("latent"));
-  if (config.architecture == "compressed") {
-    set_number("compressed_history", number("compressed"));
-    config.compressed_residual = "authors";
+ImportedModel import_model(const AuthorsWeights& weights, const std::vector<std::string>& overrides) {
+  const std::string& file = weights.file;
+  ImportedModel model{authors_config(weights, overrides), {}};
+  std::map<std::string, TensorView> found = renamed(weights.tensors, file, weights.prefix);
+  for (const Parameter& parameter : parameters(model.config)) {
+    const auto at = found.find(parameter.name);
+    require(at != found.end(), "{}: no tensor for the parameter '{}'", file, parameter.name);
+    require(at->second.shape == parameter.shape,
+            "{}: the tensor for '{}': expected shape [{}] by the configuration, got [{}]", file,
+            parameter.name, fmt::join(parameter.shape, ", "), fmt::join(at->second.shape, ", "));
+    require(is_floating(at->second.dtype), "{}: the tensor for '{}': expected a floating-point dtype, got {}",
+            file, parameter.name, name_of(at->second.dtype));
+    model.tensors.push_back({parameter.name, at->second});
+    found.erase(at);
   }
-  if (config.architecture == "split") {
-    const std::int64_t history = config.sequence - config.latent_rows(),
-                       segments = number("history_segments");
-    require(segments >= 1 && history % segments == 0,
-            "{}: metadata 'history_segments': expected a divisor of the history of {} rows, got {}",
-            file.name(), history, segments);
-    set_number("history_segment", history / segments);
-  }
-  config.validate();
-  return config;
+  require(found.empty(), "{}: tensor for '{}' has no place in a {} model", file,
+          found.empty() ? "" : found.begin()->first, model.config.architecture);
+  return model;
 }
 
 }  // namespace
 
-ImportedModel import_authors(const SafetensorsFile& file) {
+ImportedModel import_authors(const SafetensorsFile& file, const std::vector<std::string>& overrides) {
   for (const auto& [name, view] : file.tensors()) {
     const bool expected = name.starts_with("model.") || name.starts_with("grad.") || name == "input_ids" ||
                           name == "logits" || name == "loss";
     require(expected, "{}: tensor '{}' is not known in the authors' models", file.name(), name);
   }
-  ImportedModel model{authors_config(file), {}};
-  std::map<std::string, TensorView> found = renamed(file, "model.");
-  for (const Parameter& parameter : parameters(model.config)) {
-    const auto at = found.find(parameter.name);
-    require(at != found.end(), "{}: no tensor for the parameter '{}'", file.name(), parameter.name);
-    require(at->second.shape == parameter.shape,
-            "{}: the tensor for '{}' has another shape than the metadata says", file.name(), parameter.name);
-    model.tensors.push_back({parameter.name, at->second});
-    found.erase(at);
-  }
-  require(found.empty(), "{}: tensor for '{}' has no place in a {} model", file.name(),
-          found.empty() ? "" : found.begin()->first, model.config.architecture);
-  return model;
+  return import_model({file.name(), file.metadata(), "model.", part(file, "model.")}, overrides);
+}
+
+ImportedModel import_authors(const TorchFile& file, const std::vector<std::string>& overrides) {
+  return import_model({file.name(), {}, "", file.tensors()}, overrides);
 }
 
 std::vector<NamedTensor> authors_gradients(const SafetensorsFile& file) {
   std::vector<NamedTensor> gradients;
-  for (const auto& [name, view] : renamed(file, "grad.")) gradients.push_back({name, view});
+  for (const auto& [name, view] : renamed(part(file, "grad."), file.name(), "grad."))
+    gradients.push_back({name, view});
   return gradients;
 }
 
-void import_checkpoint(const Path& path, const Path& output) {
+void import_checkpoint(const Path& path, const Path& output, const std::vector<std::string>& overrides) {
   require(!std::filesystem::exists(output), "output '{}': expected a new folder, it exists", output.string());
-  const SafetensorsFile file(path);
-  const ImportedModel model = import_authors(file);
-  FolderWriter folder(output);
-  write_file(folder.path() / "config.json", to_json(model.config));
-  write_safetensors(folder.path() / "model.safetensors", model.tensors);
-  write_manifest(folder.path());
-  folder.commit();
+  const auto write = [&](const auto& file) {
+    const ImportedModel model = import_authors(file, overrides);
+    FolderWriter folder(output);
+    write_file(folder.path() / "config.json", to_json(model.config));
+    write_safetensors(folder.path() / "model.safetensors", model.tensors);
+    write_manifest(folder.path());
+    folder.commit();
+  };
+  if (path.extension() == ".safetensors") {
+    write(SafetensorsFile(path));
+  } else {
+    write(TorchFile(path));
+  }
 }
 
 }  // namespace ecp

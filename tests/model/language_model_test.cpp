@@ -285,6 +285,23 @@ TEST(LanguageModel, GradientsOfTheLossAreScaledByWhatFollows) {
   EXPECT_LE(largest_difference(gradient(0.25), gradient(1) * 0.25), 1e-6);
 }
 
+TEST(LanguageModel, APassLeavesTheWeightsAsTheyWere) {
+  for (const ModelConfig& config : many()) {
+    const auto model = make_model(config);
+    const auto before = wide_weights(*model);
+    for (const bool bfloat16 : {false, true}) {
+      ForwardContext context;
+      context.bfloat16 = bfloat16;
+      model->loss_sum(make_tokens(1, 2, config.vocab), context).backward();  // one row: the smallest matrix
+      model->negative_log_likelihood(make_tokens(1, 2, config.vocab), context);
+      model->last_logits(make_tokens(1, 1, config.vocab), context);
+    }
+    for (const auto& item : model->named_parameters())
+      EXPECT_EQ(largest_difference(item.value(), before.at(item.key())), 0)
+          << name_of(config) << " " << item.key();
+  }
+}
+
 TEST(LanguageModel, SaysWhatIsWrongWithTokens) {
   const ModelConfig config = small("ecp", "modern");
   const auto model = make_model(config);

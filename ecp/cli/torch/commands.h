@@ -2,8 +2,18 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <memory>
+
+#include "ecp/base/files.h"
+
+namespace ecp {
+class Model;
+}
 
 namespace ecp::cli {
+
+/// A model of any architecture from a checkpoint or run folder, computed by LibTorch.
+std::shared_ptr<const Model> load_window_model(const Path& checkpoint, int threads);
 
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);

@@ -1,6 +1,7 @@
 // ecp-torch: the subcommands that need LibTorch; started by `ecp`.
 #include "ecp/base/system.h"
 #include "ecp/cli/app.h"
+#include "ecp/cli/commands.h"
 #include "ecp/cli/torch/commands.h"
 
 int main(int argc, char** argv) {
@@ -9,6 +10,7 @@ int main(int argc, char** argv) {
   ecp::cli::add_train(*app);
   ecp::cli::add_eval(*app);
   ecp::cli::add_score(*app);
+  ecp::cli::add_generate(*app, ecp::cli::load_window_model);
   ecp::cli::add_doctor_step(*app);
   return ecp::cli::run(*app, argc, argv);
 }
