@@ -50,7 +50,9 @@ TorchArchive::TorchArchive(std::span<const std::byte> bytes, std::string name) :
   }
   // A pickle begins with the instruction that says its protocol.
   require(!bytes.empty() && bytes.front() == std::byte{0x80},
-          "{}: expected a file of torch.save, it begins neither as a zip archive nor as a pickle", name_);
+          "{}: expected NAME.safetensors or a file of torch.save; it begins neither as a zip archive nor as "
+          "a pickle",
+          name_);
   open_legacy(bytes);
 }
 

@@ -38,7 +38,7 @@ MISTAKES = [
     ("data stats", 2, "(see ecp data stats --help)"),
     ("train books --output r", 1, "cannot read 'books': it is a folder"),
     ("score run --tokens books/one.txt", 1, "'books/one.txt': not a .npy file"),
-    ("import my.toml --output m", 1, "not safetensors"),
+    ("import my.toml --output m", 1, "expected NAME.safetensors or a file of torch.save"),
     # What doesn't fit.
     ("tokenize books --output x.npy --train-tokenizer bpe --vocab-size 100", 1, "vocabulary"),
     ("train my.toml --output r --set train.lr=fast", 1, "--set: train.lr: expected a number, got 'fast'"),
