@@ -37,17 +37,23 @@ Examples:
   ecp report runs/old --tensorboard boards)";
 
 std::string evaluations_table(const std::vector<Run>& runs) {
-  std::vector<std::vector<std::string>> rows{
+  std::vector<std::vector<std::string>> texts{
       {"evaluation", "bits/byte", "ppl/token", "ppl/word", "nats/token"}};
+  std::vector<std::vector<std::string>> images{{"evaluation", "accuracy", "nats/image", "images"}};
   const auto cell = [](double value, int digits) { return std::isnan(value) ? "-" : decimal(value, digits); };
   for (const Run& run : runs) {
     for (const auto& [name, figures] : run.evaluations) {
-      rows.push_back({runs.size() == 1 ? name : run.name + ": " + name, cell(figures.bits_per_byte, 3),
-                      cell(figures.perplexity_token, 2), cell(figures.perplexity_word, 1),
-                      cell(figures.loss, 4)});
+      const std::string head = runs.size() == 1 ? name : run.name + ": " + name;
+      if (std::isnan(figures.accuracy)) {
+        texts.push_back({head, cell(figures.bits_per_byte, 3), cell(figures.perplexity_token, 2),
+                         cell(figures.perplexity_word, 1), cell(figures.loss, 4)});
+      } else {
+        images.push_back(
+            {head, cell(100 * figures.accuracy, 2) + " %", cell(figures.loss, 4), cell(figures.images, 0)});
+      }
     }
   }
-  return rows.size() == 1 ? "" : format_table(rows);
+  return (texts.size() == 1 ? "" : format_table(texts)) + (images.size() == 1 ? "" : format_table(images));
 }
 
 void run_report(const Options& options) {

@@ -67,9 +67,12 @@ void apply(const Sections& sections, const Assignment& assignment) {
   assign(field, assignment.section, assignment.value(field));
 }
 
-/// Fields that decide what other fields start from; they must be known first.
+/// Fields of [model] that decide what other fields start from; they must be known first.
+bool decides_others(std::string_view key) {
+  return key == "preset" || key == "architecture" || key == "classes";
+}
 bool decides_others(const Assignment& assignment) {
-  return assignment.section == "model" && (assignment.key == "preset" || assignment.key == "architecture");
+  return assignment.section == "model" && decides_others(assignment.key);
 }
 
 RawValue raw_value(const nlohmann::json& value, const std::string& where) {
@@ -172,10 +175,9 @@ ModelConfig parse_model_json(std::string_view text, std::string_view name) {
              raw_value(value, std::string(name)));
     }
   };
-  const auto decides = [](const std::string& key) { return key == "preset" || key == "architecture"; };
-  apply_if(decides);
+  apply_if([](const std::string& key) { return decides_others(key); });
   apply_preset(config);
-  apply_if([&](const std::string& key) { return !decides(key); });
+  apply_if([&](const std::string& key) { return !decides_others(key); });
   try {
     config.validate();
   } catch (const Error& error) {

@@ -51,6 +51,9 @@ void ModelConfig::validate() const {
           "model.shared_kv: expected model.rotate_values = true or model.rope = \"none\" with it");
   require(!(shared_kv && qk_norm == "rms"),
           "model.qk_norm: expected \"none\" or \"layer_unused\" with model.shared_kv, got \"rms\"");
+  require(classes != 1, "model.classes: expected 0 (a language model) or at least 2, got 1");
+  require(classes == 0 || !tie_embeddings,
+          "model.tie_embeddings: expected false with model.classes, whose classifier has weights of its own");
   require(
       qk_norm != "layer" || (shared_kv && is_latent()),
       "model.qk_norm: \"layer\" is of the paper's latent architectures with model.shared_kv = true; expected "
@@ -107,8 +110,8 @@ void apply_preset(ModelConfig& config) {
   config.ffn_bias = paper;
   config.output_bias = paper;
   config.first_block_output = paper && ecp;
-  config.tie_embeddings = !paper;
-  config.classifier_bias = paper;
+  config.tie_embeddings = !paper && config.classes == 0;
+  config.classifier_bias = paper || config.classes > 0;
   config.init = paper ? "uniform" : "scaled_normal";
   config.dropout = paper ? 0.05 : 0;
 }

@@ -50,7 +50,9 @@ struct ModelConfig {
   bool tie_embeddings = true;
   bool classifier_bias = false;
   std::string init = "scaled_normal";
-  double dropout = 0;  // on attention probabilities and inside the feed-forward
+  std::int64_t classes = 0;      // 0: a language model; otherwise a classifier of whole inputs
+  std::string pooling = "mean";  // classifier: which rows it sees
+  double dropout = 0;            // on attention probabilities and inside the feed-forward
 
   template <class Visitor>
   void visit(Visitor& v) {
@@ -100,6 +102,10 @@ struct ModelConfig {
     v.choice(
         "init", init, {"uniform", "scaled_normal"},
         "uniform: PyTorch's defaults; scaled_normal: N(0, 0.02), residual projections N(0, 0.02/sqrt(2L))");
+    v.integer(
+        "classes", classes, {0, 1 << 20},
+        "0: a language model; otherwise a classifier of whole inputs (data.images) into so many classes");
+    v.choice("pooling", pooling, {"mean", "last"}, "what a classifier sees: the rows' mean, or the last row");
     v.number("dropout", dropout, {0, 0.95}, "dropout on attention probabilities and inside the feed-forward");
   }
 
@@ -143,7 +149,8 @@ struct ModelConfig {
   void validate_architecture() const;
 };
 
-/// Sets every field that `preset` ("paper", "modern") decides for `architecture`; sizes are left alone.
+/// Sets every field that `preset` ("paper", "modern") decides for `architecture` and `classes`; sizes are
+/// left alone.
 void apply_preset(ModelConfig& config);
 
 }  // namespace ecp

@@ -102,7 +102,9 @@ std::vector<Parameter> parameters(const ModelConfig& config) {
     feed_forward(table, config, at + "ffn.");
   }
   table.norm("norm", config.dim, config.norm == "layer");
-  if (!config.tie_embeddings) {
+  if (config.classes > 0) {
+    table.linear("classifier", config.classes, config.dim, config.classifier_bias);
+  } else if (!config.tie_embeddings) {
     table.linear("classifier", config.vocab, config.dim, config.classifier_bias);
   } else if (config.classifier_bias) {
     table.bias_only("classifier", config.vocab);

@@ -16,7 +16,8 @@
 //   layers.i.ffn.gate.weight [f, d]                    swiglu
 //   layers.i.ffn.{up,down}.{weight,bias} [f, d], [f]; [d, f], [d]
 //   norm.{weight,bias} [d]
-//   classifier.{weight,bias} [V, d], [V]               weight unless tie_embeddings
+//   classifier.{weight,bias} [V, d], [V]               weight unless tie_embeddings; with classes: [classes,
+//   d]
 #pragma once
 
 #include <cstdint>

@@ -1,12 +1,21 @@
 #include "ecp/config/train_config.h"
 
 #include "ecp/base/error.h"
+#include "ecp/images/image_file.h"
 
 namespace ecp {
 
 void Config::validate() const {
   model.validate();
+  if (!data.images.empty()) {
+    validate_images();
+    return;
+  }
   require(!data.train.empty(), "data.train: expected at least one token file");
+  require(model.causal,
+          "model.causal: expected true with data.train, whose tokens predict the next, got false");
+  require(model.classes == 0,
+          "model.classes: expected 0 with data.train, whose tokens predict the next, got {}", model.classes);
   require(data.weights.empty() || data.weights.size() == data.train.size(),
           "data.weights: expected {} numbers, one per file of data.train, got {}", data.train.size(),
           data.weights.size());
@@ -19,6 +28,20 @@ void Config::validate() const {
       model.architecture);
   require(eval.context < model.sequence, "eval.context: expected less than model.sequence {}, got {}",
           model.sequence, eval.context);
+}
+
+void Config::validate_images() const {
+  require(data.train.empty(), "data.images: expected no data.train beside it");
+  require(data.validation.empty(),
+          "data.validation: expected none with data.images, some of which are kept aside "
+          "(data.validation_images)");
+  require(model.classes == image_classes, "model.classes: expected {} with data.images, got {}",
+          image_classes, model.classes);
+  require(model.sequence == image_pixels, "model.sequence: expected the {} pixels of data.images, got {}",
+          image_pixels, model.sequence);
+  require(model.vocab == 0 || model.vocab == pixel_values,
+          "model.vocab: expected the {} values of a pixel (or 0) with data.images, got {}", pixel_values,
+          model.vocab);
 }
 
 }  // namespace ecp

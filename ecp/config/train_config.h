@@ -12,10 +12,13 @@
 namespace ecp {
 
 struct DataConfig {
-  std::vector<std::string> train;  // token files (.npy), as written by `ecp tokenize`
-  std::vector<double> weights;     // one per file: shares of the mixture; empty: by number of tokens
-  std::string validation;          // token file; empty: no evaluation while training
-  bool cross_documents = true;     // windows may span documents, as in the paper
+  std::vector<std::string> train;         // token files (.npy), as written by `ecp tokenize`
+  std::vector<double> weights;            // one per file: shares of the mixture; empty: by number of tokens
+  std::string validation;                 // token file; empty: no evaluation while training
+  bool cross_documents = true;            // windows may span documents, as in the paper
+  std::string images;                     // folder of labelled images, for a classifier; then no token files
+  std::int64_t validation_images = 5000;  // training images kept aside
+  bool flip = false;                      // half of the images as in a mirror
 
   template <class Visitor>
   void visit(Visitor& v) {
@@ -23,6 +26,10 @@ struct DataConfig {
     v.numbers("weights", weights, {0, 1e12}, "share of each training file; empty: by number of tokens");
     v.text("validation", validation, "token file for evaluation while training");
     v.flag("cross_documents", cross_documents, "false: what a token sees stays inside its document");
+    v.text("images", images, "folder with CIFAR-10's binary files, for a classifier; no token files then");
+    v.integer("validation_images", validation_images, {0, std::int64_t{1} << 40},
+              "training images kept aside for evaluation while training");
+    v.flag("flip", flip, "show half of the training images as in a mirror");
   }
 };
 
@@ -60,7 +67,7 @@ struct TrainConfig {
     v.integer("steps", steps, {1, many}, "optimizer steps");
     v.number("minutes", minutes, {0, 1e9},
              "end after this many minutes instead of `steps` (0: off); not resumable bit for bit");
-    v.integer("batch", batch, {1, 1 << 20}, "windows per micro-batch");
+    v.integer("batch", batch, {1, 1 << 20}, "windows (or images) per micro-batch");
     v.integer("accumulation", accumulation, {1, 1 << 20}, "micro-batches per optimizer step");
     v.integer("seed", seed, {0, INT64_MAX / 2}, "seed of weights, data order and dropout");
     v.choice("dtype", dtype, {"float32", "bfloat16"}, "type of the inputs and outputs of matrix products");
@@ -101,8 +108,9 @@ struct EvalConfig {
   void visit(Visitor& v) {
     constexpr std::int64_t many = std::int64_t{1} << 40;
     v.integer("context", context, {-1, many}, "least number of tokens before a scored position; -1: n/2");
-    v.integer("tokens", tokens, {0, many}, "evaluate while training on the first so many tokens; 0: all");
-    v.integer("batch", batch, {1, 1 << 20}, "windows at a time");
+    v.integer("tokens", tokens, {0, many},
+              "evaluate while training on the first so many tokens (pixels); 0: all");
+    v.integer("batch", batch, {1, 1 << 20}, "windows (or images) at a time");
   }
 };
 
@@ -124,6 +132,9 @@ struct Config {
 
   /// What concerns several fields or sections; each section's ranges were checked on reading.
   void validate() const;
+
+ private:
+  void validate_images() const;
 };
 
 }  // namespace ecp

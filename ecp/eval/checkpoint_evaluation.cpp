@@ -2,13 +2,16 @@
 
 #include "ecp/base/error.h"
 #include "ecp/model/language_model.h"
-#include "ecp/weights/checkpoint.h"
 
 namespace ecp {
 
 Evaluation evaluate_checkpoint(const Path& checkpoint, const Path& data, const EvaluationOptions& options,
                                const ProgressFunction& progress) {
-  const Checkpoint source(checkpoint);
+  return evaluate_checkpoint(Checkpoint(checkpoint), data, options, progress);
+}
+
+Evaluation evaluate_checkpoint(const Checkpoint& source, const Path& data, const EvaluationOptions& options,
+                               const ProgressFunction& progress) {
   const TokenFile file(data);
   if (source.has("tokenizer/tokenizer.json")) {
     const auto tokenizer = load_tokenizer(source.folder() / "tokenizer");

@@ -39,6 +39,16 @@ Axis axis_of(const std::vector<Run>& runs) {
 }
 
 using TrainFigure = std::function<double(const TrainPoint&)>;
+using EvalFigure = std::function<double(const EvalFigures&)>;
+
+double percent(const EvalFigures& figures) { return 100 * figures.accuracy; }
+
+/// Whether runs classify: then losses are per image, and perplexity says nothing.
+bool classify(const std::vector<Run>& runs) {
+  return std::all_of(runs.begin(), runs.end(), [](const Run& run) {
+    return !run.log.eval.empty() && !std::isnan(run.log.eval.back().figures.accuracy);
+  });
+}
 
 class Curves {
  public:
@@ -46,16 +56,22 @@ class Curves {
 
   [[nodiscard]] std::string all() const {
     std::string html;
+    const bool classes = classify(runs_);
+    const std::string nats = classes ? "nats per image" : "nats per token";
     if (runs_.size() == 1) {
-      html += draw("Loss", "nats per token", {train(0, &TrainPoint::loss), eval(0, &EvalFigures::loss)});
-      html += draw("Perplexity", "per token, log scale",
-                   {train(0, [](const TrainPoint& point) { return std::exp(point.loss); }),
-                    eval(0, &EvalFigures::perplexity_token)},
-                   {.log_y = true});
+      html += draw("Loss", nats, {train(0, &TrainPoint::loss), eval(0, &EvalFigures::loss)});
+      html += draw("Accuracy", "validation, percent", {{}, eval(0, percent)});
+      if (!classes) {
+        html += draw("Perplexity", "per token, log scale",
+                     {train(0, [](const TrainPoint& point) { return std::exp(point.loss); }),
+                      eval(0, &EvalFigures::perplexity_token)},
+                     {.log_y = true});
+      }
       html += draw("Bits per byte", "validation", {{}, eval(0, &EvalFigures::bits_per_byte)});
     } else {
-      html += draw("Training loss", "nats per token", each_train(&TrainPoint::loss));
-      html += draw("Validation loss", "nats per token", each_eval(&EvalFigures::loss));
+      html += draw("Training loss", nats, each_train(&TrainPoint::loss));
+      html += draw("Validation loss", nats, each_eval(&EvalFigures::loss));
+      html += draw("Accuracy", "validation, percent", each_eval(percent));
       html += draw("Bits per byte", "validation", each_eval(&EvalFigures::bits_per_byte));
       html += draw("Perplexity", "validation, per token, log scale",
                    each_eval(&EvalFigures::perplexity_token), {.log_y = true});
@@ -90,11 +106,11 @@ class Curves {
     return series;
   }
 
-  [[nodiscard]] Series eval(std::size_t run, double EvalFigures::*figure) const {
+  [[nodiscard]] Series eval(std::size_t run, const EvalFigure& figure) const {
     Series series{runs_.size() == 1 ? "validation" : runs_[run].name, {}};
     const auto& points = runs_[run].log.eval;
     for (const EvalPoint& point : points)
-      series.points.emplace_back(x(run, point.step), point.figures.*figure);
+      series.points.emplace_back(x(run, point.step), figure(point.figures));
     series.markers = points.size() <= 60;
     return series;
   }
@@ -105,7 +121,7 @@ class Curves {
     return all;
   }
 
-  [[nodiscard]] std::vector<Series> each_eval(double EvalFigures::*figure) const {
+  [[nodiscard]] std::vector<Series> each_eval(const EvalFigure& figure) const {
     std::vector<Series> all;
     for (std::size_t i = 0; i < runs_.size(); ++i) all.push_back(eval(i, figure));
     return all;

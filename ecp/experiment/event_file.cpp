@@ -169,6 +169,7 @@ constexpr Figure train_figures[] = {{"loss", "train/loss"},
                                     {"tokens_per_second", "train/tokens_per_second"},
                                     {"peak_memory", "train/peak_memory"}};
 constexpr Figure eval_figures[] = {{"loss", "eval/loss"},
+                                   {"accuracy", "eval/accuracy"},
                                    {"bits_per_byte", "eval/bits_per_byte"},
                                    {"perplexity_token", "eval/perplexity_token"},
                                    {"perplexity_word", "eval/perplexity_word"}};

@@ -68,7 +68,12 @@ void add_evaluations(Run& run) {
     if (path.extension() == ".json" && path != baselines) files.push_back(path);
   }
   std::sort(files.begin(), files.end());
-  for (const Path& file : files) noting(run, [&] { run.evaluations.push_back(read_evaluation(file)); });
+  for (const Path& file : files) {
+    noting(run, [&] {
+      for (NamedEvaluation& evaluation : read_evaluations(file))
+        run.evaluations.push_back(std::move(evaluation));
+    });
+  }
   if (!std::filesystem::exists(baselines, error)) return;
   noting(run, [&] {
     for (NamedEvaluation& baseline : read_baselines(baselines))

@@ -45,6 +45,8 @@ EvalFigures figures(const Json& object, const std::string& where) {
   result.perplexity_token = number_if_given(object, "perplexity_token", where);
   result.perplexity_word = number_if_given(object, "perplexity_word", where);
   result.bits_per_byte = number_if_given(object, "bits_per_byte", where);
+  result.accuracy = number_if_given(object, "accuracy", where);
+  result.images = number_if_given(object, "images", where);
   result.tokens = number_if_given(object, "tokens", where);
   result.window = number_if_given(object, "window", where);
   result.context = number_if_given(object, "context", where);
@@ -125,6 +127,17 @@ RunLog parse_metrics(std::string_view content, std::string_view name) {
 
 NamedEvaluation read_evaluation(const Path& file) {
   return {file.stem().string(), figures(read_object(file), file.string())};
+}
+
+std::vector<NamedEvaluation> read_evaluations(const Path& file) {
+  const Json json = read_object(file);
+  std::vector<NamedEvaluation> all;
+  for (const char* part : {"train", "validation", "test"}) {
+    if (const auto found = json.find(part); found != json.end() && found->is_object())
+      all.push_back({fmt::format("{}, {}", file.stem().string(), part), figures(*found, file.string())});
+  }
+  if (all.empty()) all.push_back({file.stem().string(), figures(json, file.string())});
+  return all;
 }
 
 std::vector<NamedEvaluation> read_baselines(const Path& file) {

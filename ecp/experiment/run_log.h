@@ -29,6 +29,8 @@ struct EvalFigures {
   double perplexity_token = 0;
   double perplexity_word = 0;
   double bits_per_byte = 0;
+  double accuracy = 0;  // of a classifier, 0 … 1
+  double images = 0;
   double tokens = 0;
   double window = 0;
   double context = 0;
@@ -73,6 +75,8 @@ struct NamedEvaluation {
   EvalFigures figures;
 };
 NamedEvaluation read_evaluation(const Path& file);
+/// The same for a file with figures of several parts of the data, each named as "NAME, test".
+std::vector<NamedEvaluation> read_evaluations(const Path& file);
 /// {"baselines": [{"name": "bigram", "bits_per_byte": 1.99, ...}, ...]}
 std::vector<NamedEvaluation> read_baselines(const Path& file);
 /// A list of names and values to be shown, in sections.

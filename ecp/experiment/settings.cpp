@@ -51,19 +51,21 @@ std::vector<SettingRow> differing_settings(const std::vector<Run>& runs) {
 
 std::vector<SettingRow> changed_settings(const Run& run) {
   std::string chosen = "[model]\n";
-  for (const char* key : {"architecture", "preset"}) {
+  for (const char* key : {"architecture", "preset", "classes"}) {
     if (const std::string value = run.setting("model", key); !value.empty())
       chosen += fmt::format("{} = {}\n", key, value);
   }
   // Training needs data; whatever stands here differs from what the run says.
-  const std::string text = chosen + "[data]\ntrain = [\"-\"]\n";
+  const bool classes = run.setting("model", "classes").find_first_of("123456789") != std::string::npos;
+  const std::string text =
+      chosen + (classes ? "sequence = 1024\n[data]\nimages = \"-\"\n" : "[data]\ntrain = [\"-\"]\n");
   const std::vector<Facts> defaults =
       parse_resolved_config(to_toml(parse_config(text, run.folder.string())), "defaults");
   std::vector<SettingRow> rows = side_by_side({&run.config, &defaults});
   const auto uninteresting = [](const SettingRow& row) { return row.values[0].empty() || is_same(row); };
   rows.erase(std::remove_if(rows.begin(), rows.end(), uninteresting), rows.end());
   for (SettingRow& row : rows) {
-    if (row.name == "data.train") row.values[1].clear();
+    if (row.name == (classes ? "data.images" : "data.train")) row.values[1].clear();
   }
   return rows;
 }

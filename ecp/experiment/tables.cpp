@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <span>
 #include <utility>
 
 #include "ecp/base/error.h"
@@ -22,11 +24,20 @@ double best(const std::vector<EvalPoint>& points, double EvalFigures::*figure) {
   return least;
 }
 
+/// "45.21 %"; "–" if not known.
+std::string percent(double share) { return std::isnan(share) ? "–" : decimal(100 * share, 2) + " %"; }
+
+double highest_accuracy(const std::vector<EvalPoint>& points) {
+  double most = NAN;
+  for (const EvalPoint& point : points) most = std::fmax(most, point.figures.accuracy);
+  return most;
+}
+
 /// A figure of the summary.
 struct Figure {
   const char* name;
   std::string text;
-  double rank = NAN;  // what is lowest among several runs is marked
+  double rank = NAN;  // what is lowest among several runs, the best, is marked
 };
 
 std::string steps_done(const Run& run) {
@@ -62,6 +73,8 @@ std::vector<Figure> figures_of(const Run& run) {
   ranked("lowest training loss", least, 3);
   ranked("last validation loss", run.log.eval.empty() ? NAN : run.log.eval.back().figures.loss, 4);
   ranked("best validation loss", best(run.log.eval, &EvalFigures::loss), 4);
+  const double accuracy = highest_accuracy(run.log.eval);
+  all.push_back({"best accuracy", percent(accuracy), -accuracy});
   ranked("best bits per byte", best(run.log.eval, &EvalFigures::bits_per_byte), 3);
   ranked("best perplexity per token", best(run.log.eval, &EvalFigures::perplexity_token), 2);
   ranked("best perplexity per word", best(run.log.eval, &EvalFigures::perplexity_word), 1);
@@ -95,13 +108,21 @@ std::string run_head(std::size_t index, const Run& run) {
 std::string comparison(const std::vector<Run>& runs) {
   std::vector<std::vector<Figure>> all;
   for (const Run& run : runs) all.push_back(figures_of(run));
+  // What no run has isn't shown.
+  const auto known = [&](std::size_t j) {
+    return std::any_of(all.begin(), all.end(), [&](const auto& figures) { return figures[j].text != "–"; });
+  };
   std::string rows = "<tr><th scope=\"col\">run</th>";
-  for (const Figure& figure : all[0])
+  for (std::size_t j = 0; j < all[0].size(); ++j) {
+    const Figure& figure = all[0][j];
+    if (!known(j)) continue;
     rows += fmt::format("<th scope=\"col\" class=\"number\">{}</th>", figure.name);
+  }
   rows += "</tr>\n";
   for (std::size_t i = 0; i < runs.size(); ++i) {
     rows += "<tr>" + run_head(i, runs[i]);
     for (std::size_t j = 0; j < all[i].size(); ++j) {
+      if (!known(j)) continue;
       double least = NAN;
       for (const auto& figures : all) least = std::fmin(least, figures[j].rank);
       const bool mark = all[i][j].rank == least;
@@ -110,43 +131,69 @@ std::string comparison(const std::vector<Run>& runs) {
     }
     rows += "</tr>\n";
   }
-  return "<h2>Summary</h2>\n<p class=\"quiet\">Bold: the lowest of each column of losses.</p>\n" +
+  return "<h2>Summary</h2>\n<p class=\"quiet\">Bold: the best of each column of losses and "
+         "accuracies.</p>\n" +
          scrolling_table("Summary", rows);
 }
 
-std::string evaluation_cells(const NamedEvaluation& row) {
-  std::string html = fmt::format("<th scope=\"row\">{}</th>", escape_html(row.name));
-  const auto cell = [&](const std::string& text) { html += "<td class=\"number\">" + text + "</td>"; };
-  cell(decimal(row.figures.bits_per_byte, 3));
-  cell(decimal(row.figures.perplexity_token, 2));
-  cell(decimal(row.figures.perplexity_word, 1));
-  cell(decimal(row.figures.loss, 4));
-  cell(grouped(row.figures.tokens));
-  cell(std::isnan(row.figures.window)
-           ? "–"
-           : fmt::format("{} / {}", grouped(row.figures.window), grouped(row.figures.context)));
+/// A column of evaluations.
+struct Column {
+  const char* name;
+  std::string (*text)(const EvalFigures&);
+};
+
+constexpr Column evaluation_columns[] = {
+    {"accuracy", [](const EvalFigures& f) { return percent(f.accuracy); }},
+    {"bits per byte", [](const EvalFigures& f) { return decimal(f.bits_per_byte, 3); }},
+    {"perplexity per token", [](const EvalFigures& f) { return decimal(f.perplexity_token, 2); }},
+    {"per word", [](const EvalFigures& f) { return decimal(f.perplexity_word, 1); }},
+    {"loss, nats", [](const EvalFigures& f) { return decimal(f.loss, 4); }},
+    {"images", [](const EvalFigures& f) { return grouped(f.images); }},
+    {"tokens", [](const EvalFigures& f) { return grouped(f.tokens); }},
+    {"window / context",
+     [](const EvalFigures& f) {
+       return std::isnan(f.window) ? std::string("–")
+                                   : fmt::format("{} / {}", grouped(f.window), grouped(f.context));
+     }},
+};
+
+/// Those of `columns` in which one of `all` has something.
+std::vector<Column> known(std::span<const Column> columns, const std::vector<EvalFigures>& all) {
+  std::vector<Column> result;
+  std::copy_if(columns.begin(), columns.end(), std::back_inserter(result), [&](const Column& column) {
+    return std::any_of(all.begin(), all.end(),
+                       [&](const EvalFigures& figures) { return column.text(figures) != "–"; });
+  });
+  return result;
+}
+
+std::string heads(const std::vector<Column>& columns) {
+  std::string html;
+  for (const Column& column : columns)
+    html += fmt::format("<th scope=\"col\" class=\"number\">{}</th>", column.name);
+  return html;
+}
+
+std::string cells(const std::vector<Column>& columns, const EvalFigures& figures) {
+  std::string html;
+  for (const Column& column : columns)
+    html += fmt::format("<td class=\"number\">{}</td>", column.text(figures));
   return html;
 }
 
 /// Validation while training as figures: what the curves show, for who can't see them or wants the numbers.
 std::string validation_table(const Run& run) {
-  constexpr std::size_t most_rows = 400;
+  constexpr std::size_t most_rows = 400, most_columns = 5;  // what doesn't change from row to row is left out
   const auto& points = run.log.eval;
   if (points.empty()) return "";
-  std::string rows =
-      "<tr><th scope=\"col\" class=\"number\">step</th><th scope=\"col\" class=\"number\">loss</th>"
-      "<th scope=\"col\" class=\"number\">bits per byte</th><th scope=\"col\" class=\"number\">perplexity "
-      "per "
-      "token</th><th scope=\"col\" class=\"number\">per word</th></tr>\n";
+  std::vector<EvalFigures> all;
+  for (const EvalPoint& point : points) all.push_back(point.figures);
+  const auto columns = known(std::span(evaluation_columns).first(most_columns), all);
+  std::string rows = fmt::format("<tr><th scope=\"col\" class=\"number\">step</th>{}</tr>\n", heads(columns));
   const std::size_t each = points.size() / most_rows + 1;
   for (std::size_t i = (points.size() - 1) % each; i < points.size(); i += each) {
-    const EvalFigures& figures = points[i].figures;
-    rows += fmt::format(
-        "<tr><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td>"
-        "<td class=\"number\">{}</td><td class=\"number\">{}</td></tr>\n",
-        grouped(static_cast<double>(points[i].step)), decimal(figures.loss, 4),
-        decimal(figures.bits_per_byte, 3), decimal(figures.perplexity_token, 2),
-        decimal(figures.perplexity_word, 1));
+    rows += fmt::format("<tr><td class=\"number\">{}</td>{}</tr>\n",
+                        grouped(static_cast<double>(points[i].step)), cells(columns, all[i]));
   }
   return fmt::format("<details><summary>Validation while training, {} points{}</summary>\n{}</details>\n",
                      points.size(), each > 1 ? fmt::format(", each {}. shown", each) : "",
@@ -234,28 +281,22 @@ std::string summary_section(const std::vector<Run>& runs) {
 
 std::string evaluations_section(const std::vector<Run>& runs) {
   const bool several = runs.size() > 1;
-  std::string rows, tables;
+  std::vector<EvalFigures> all;
+  for (const Run& run : runs) {
+    for (const NamedEvaluation& row : run.evaluations) all.push_back(row.figures);
+  }
+  const std::string validation = several ? "" : validation_table(runs[0]);
+  if (all.empty()) return validation;
+  const auto columns = known(evaluation_columns, all);
+  std::string rows = fmt::format("<tr>{}<th scope=\"col\">evaluation</th>{}</tr>\n",
+                                 several ? "<th scope=\"col\">run</th>" : "", heads(columns));
   for (std::size_t i = 0; i < runs.size(); ++i) {
     for (const NamedEvaluation& row : runs[i].evaluations) {
-      rows += fmt::format("<tr>{}{}</tr>\n", several ? run_head(i, runs[i]) : "", evaluation_cells(row));
+      rows += fmt::format("<tr>{}<th scope=\"row\">{}</th>{}</tr>\n", several ? run_head(i, runs[i]) : "",
+                          escape_html(row.name), cells(columns, row.figures));
     }
   }
-  if (!several) tables = validation_table(runs[0]);
-  if (rows.empty()) return tables;
-  return "<h2>Evaluations</h2>\n" +
-         scrolling_table(
-             "Evaluations",
-             fmt::format("<tr>{}<th scope=\"col\">{}</th>", several ? "<th scope=\"col\">run</th>" : "",
-                         "evaluation") +
-                 "<th scope=\"col\" class=\"number\">bits per byte</th><th scope=\"col\" "
-                 "class=\"number\">perplexity per token</th>"
-                 "<th scope=\"col\" class=\"number\">per word</th><th scope=\"col\" class=\"number\">nats "
-                 "per "
-                 "token</th>"
-                 "<th scope=\"col\" class=\"number\">tokens</th><th scope=\"col\" class=\"number\">window / "
-                 "context</th></tr>\n" +
-                 rows) +
-         tables;
+  return "<h2>Evaluations</h2>\n" + scrolling_table("Evaluations", rows) + validation;
 }
 
 std::string settings_section(const std::vector<Run>& runs) {

@@ -8,7 +8,8 @@
 namespace ecp {
 namespace {
 
-const ModelConfig& causal(const ModelConfig& config) {
+const ModelConfig& next_token(const ModelConfig& config) {
+  require(config.classes == 0, "model.classes: expected 0 for a language model, got {}", config.classes);
   require(config.causal, "model.causal: expected true for a language model, got false");
   return config;
 }
@@ -27,7 +28,7 @@ at::Tensor inputs_of(const at::Tensor& tokens_BN1) {
 
 }  // namespace
 
-LanguageModel::LanguageModel(const ModelConfig& config) : Backbone(causal(config)) {
+LanguageModel::LanguageModel(const ModelConfig& config) : Backbone(next_token(config)) {
   const Weights& weights = parameters_by_name();
   classifier_ = Linear(weights.at(config.tie_embeddings ? "embedding.weight" : "classifier.weight"),
                        weights.find("classifier.bias"));
@@ -45,6 +46,20 @@ at::Tensor LanguageModel::loss_sum(const at::Tensor& tokens_BN1, const ForwardCo
   const at::Tensor rows = hidden(inputs_of(tokens_BN1), context);
   return linear_cross_entropy(rows.flatten(0, 1), classifier_.weight(), classifier_.bias(),
                               targets_of(tokens_BN1, rows.size(1)), context.bfloat16);
+}
+
+at::Tensor LanguageModel::masked_loss_sum(const at::Tensor& tokens_BN, const at::Tensor& targets_BN,
+                                          const ForwardContext& context) {
+  const at::Tensor rows = hidden(tokens_BN, context), targets = targets_BN.reshape({-1});
+  require(targets_BN.scalar_type() == at::kLong && targets_BN.dim() == 2 &&
+              targets_BN.size(0) == rows.size(0) && targets_BN.size(1) == rows.size(1),
+          "model: expected targets as int64 [{}, {}]", rows.size(0), rows.size(1));
+  const at::Tensor kept = at::nonzero(targets.ge(0)).squeeze(1);
+  require(kept.numel() > 0, "model: expected at least one target that isn't ignored");
+  require(targets.max().item<std::int64_t>() < config().vocab, "model: expected targets below {}, got {}",
+          config().vocab, targets.max().item<std::int64_t>());
+  return linear_cross_entropy(rows.flatten(0, 1).index_select(0, kept), classifier_.weight(),
+                              classifier_.bias(), targets.index_select(0, kept), context.bfloat16);
 }
 
 at::Tensor LanguageModel::negative_log_likelihood(const at::Tensor& tokens_BN1,

@@ -20,6 +20,10 @@ class LanguageModel : public Backbone {
   /// float32 scalar. Logits are made and dropped in chunks of rows, backward included, so they never exist at
   /// full size.
   at::Tensor loss_sum(const at::Tensor& tokens_BN1, const ForwardContext& context = {});
+  /// The same with a target for each trained row, [B, rows] (int64); those below 0 are ignored, and one at
+  /// least isn't.
+  at::Tensor masked_loss_sum(const at::Tensor& tokens_BN, const at::Tensor& targets_BN,
+                             const ForwardContext& context = {});
   /// Each trained row's negative log-likelihood of its target [B, rows], without gradients, in chunks.
   at::Tensor negative_log_likelihood(const at::Tensor& tokens_BN1, const ForwardContext& context = {});
 

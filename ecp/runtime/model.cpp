@@ -37,6 +37,9 @@ std::shared_ptr<const Model> Model::load(const Path& path, int threads) {
 }
 
 std::shared_ptr<const Model> Model::load(const Checkpoint& checkpoint, int threads) {
+  require(checkpoint.model().classes == 0,
+          "checkpoint '{}': it classifies into {} classes and writes no text (ecp eval tells how well)",
+          checkpoint.folder().string(), checkpoint.model().classes);
   std::shared_ptr<const Tokenizer> tokenizer;
   if (checkpoint.has("tokenizer/tokenizer.json"))
     tokenizer = load_tokenizer(checkpoint.folder() / "tokenizer");

@@ -9,29 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "ecp/base/shuffle.h"
 #include "ecp/text/token_file.h"
 
 namespace ecp {
 
-/// A permutation of 0 … size−1 keyed by `key`: a Feistel network with cycle walking. No storage.
-class Permutation {
- public:
-  /// Fails if size is 0 or above 2^62.
-  Permutation(std::uint64_t size, std::uint64_t key);
-  [[nodiscard]] std::uint64_t operator()(std::uint64_t index) const;
-
- private:
-  std::uint64_t size_, key_;
-  int half_bits_;
-};
-
-/// Where a source stands; part of a checkpoint.
-struct WindowPosition {
-  std::uint64_t epoch = 0;
-  std::uint64_t index = 0;  // windows of this epoch already drawn, below the epoch's number of windows
-  std::uint64_t drawn = 0;  // windows drawn over all epochs
-  bool operator==(const WindowPosition&) const = default;
-};
+/// Where a source stands: windows drawn.
+using WindowPosition = EpochPosition;
 
 struct Window {
   std::int64_t file = 0;     // which source

@@ -2,7 +2,6 @@
 
 #include <ATen/ops/empty.h>
 
-#include <algorithm>
 #include <span>
 #include <string>
 
@@ -32,8 +31,8 @@ TrainingData::TrainingData(const Config& config, const ProgressFunction& progres
   sampler_.emplace(files_, config.data.weights, window_, static_cast<std::uint64_t>(config.train.seed));
 }
 
-Batch TrainingData::next(std::int64_t size) {
-  Batch batch;
+WindowBatch TrainingData::next(std::int64_t size) {
+  WindowBatch batch;
   batch.tokens_BN1 = at::empty({size, window_ + 1}, at::kLong);
   auto* tokens = batch.tokens_BN1.mutable_data_ptr<std::int64_t>();
   std::int32_t* starts = nullptr;
@@ -56,20 +55,6 @@ std::uint64_t TrainingData::windows_per_epoch() const {
   std::uint64_t sum = 0;
   for (std::size_t i = 0; i < files_.size(); ++i) sum += sampler_->windows_per_epoch(i);
   return sum;
-}
-
-std::string TrainingData::describe(const std::vector<Window>& windows) const {
-  constexpr std::size_t most = 16;
-  std::string text;
-  for (std::size_t i = 0; i < std::min(most, windows.size()); ++i) {
-    const bool same_file = i > 0 && windows[i].file == windows[i - 1].file;
-    text += same_file ? ", "
-                      : fmt::format("{}'{}' from tokens ", i > 0 ? "; " : "",
-                                    files_[static_cast<std::size_t>(windows[i].file)]->path().string());
-    text += std::to_string(windows[i].begin);
-  }
-  if (windows.size() > most) text += fmt::format(" and {} more", windows.size() - most);
-  return text;
 }
 
 std::vector<TrainingState::Source> TrainingData::position() const {

@@ -18,7 +18,7 @@
 
 namespace ecp {
 
-struct Batch {
+struct WindowBatch {
   at::Tensor tokens_BN1;                        // int64 [B, n+1]
   std::vector<Window> windows;                  // where its rows are from
   std::vector<std::int64_t> samples;            // global index of each sample of the run
@@ -32,7 +32,7 @@ class TrainingData {
   /// first, or if `model.vocab` is given and isn't the tokenizer's.
   explicit TrainingData(const Config& config, const ProgressFunction& progress = {});
 
-  Batch next(std::int64_t size);
+  WindowBatch next(std::int64_t size);
 
   [[nodiscard]] const std::vector<std::shared_ptr<const TokenFile>>& files() const { return files_; }
   /// Absent if the configuration names none.
@@ -41,8 +41,6 @@ class TrainingData {
   [[nodiscard]] std::int64_t vocab_size() const { return tokenizer_->vocab_size(); }
   [[nodiscard]] std::uint64_t windows_per_epoch() const;
 
-  /// "'one.npy' from tokens 320, 128": where windows are, for messages; at most 16 of them.
-  [[nodiscard]] std::string describe(const std::vector<Window>& windows) const;
   [[nodiscard]] std::vector<TrainingState::Source> position() const;
   /// Fails if the files aren't those that the position was taken from.
   void restore(const std::vector<TrainingState::Source>& sources);

@@ -9,7 +9,6 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/interrupt.h"
-#include "ecp/train/checkpointing.h"
 
 namespace ecp {
 namespace {
@@ -21,7 +20,7 @@ double seconds_since(Clock::time_point begin) {
 }
 
 /// Bytes of a checkpoint, about: float32 weights and two moments; tokenizer and JSON are small beside them.
-std::uint64_t checkpoint_bytes(const LanguageModel& model) {
+std::uint64_t checkpoint_bytes(const Backbone& model) {
   std::uint64_t elements = 0;
   for (const at::Tensor& parameter : model.parameters())
     elements += static_cast<std::uint64_t>(parameter.numel());
@@ -33,7 +32,7 @@ std::uint64_t checkpoint_bytes(const LanguageModel& model) {
 CheckpointKeeper::CheckpointKeeper(RunFolder folder, Callbacks callbacks)
     : folder_(std::move(folder)), callbacks_(std::move(callbacks)) {}
 
-std::optional<TrainingState> CheckpointKeeper::load_newest(LanguageModel& model, AdamW& optimizer) const {
+std::optional<TrainingState> CheckpointKeeper::load_newest(Backbone& model, AdamW& optimizer) const {
   const std::vector<std::int64_t> steps = folder_.steps();
   std::vector<std::string> faults;  // of the newer ones
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
@@ -65,8 +64,8 @@ std::optional<TrainingState> CheckpointKeeper::load_newest(LanguageModel& model,
   return std::nullopt;
 }
 
-bool CheckpointKeeper::save(const std::function<void()>& before, const LanguageModel& model,
-                            const AdamW& optimizer, const Tokenizer& tokenizer, const TrainingState& state,
+bool CheckpointKeeper::save(const std::function<void()>& before, const Backbone& model,
+                            const AdamW& optimizer, const SaveBeside& save_beside, const TrainingState& state,
                             std::int64_t keep) const {
   const Clock::time_point begin = Clock::now();
   bool written = false;
@@ -75,7 +74,7 @@ bool CheckpointKeeper::save(const std::function<void()>& before, const LanguageM
     std::string reason;
     try {
       before();
-      if (!written) save_checkpoint(folder_.checkpoint(state.step), model, optimizer, tokenizer, state);
+      if (!written) save_checkpoint(folder_.checkpoint(state.step), model, optimizer, save_beside, state);
       written = true;
       link(state);
       folder_.retain(keep, state.best ? std::optional(state.best->step) : std::nullopt);

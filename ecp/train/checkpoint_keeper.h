@@ -6,7 +6,8 @@
 #include <optional>
 #include <string_view>
 
-#include "ecp/model/language_model.h"
+#include "ecp/model/backbone.h"
+#include "ecp/train/checkpointing.h"
 #include "ecp/train/optimizer.h"
 #include "ecp/train/run_folder.h"
 #include "ecp/train/training_state.h"
@@ -34,13 +35,13 @@ class CheckpointKeeper {
 
   /// Loads the newest checkpoint that is whole, warning about newer ones, which are set aside; nothing if
   /// there are none at all. Fails, changing nothing, if there are some and none is whole.
-  std::optional<TrainingState> load_newest(LanguageModel& model, AdamW& optimizer) const;
+  std::optional<TrainingState> load_newest(Backbone& model, AdamW& optimizer) const;
 
   /// Calls `before` (which makes durable what the checkpoint builds on), writes the checkpoint, links to it
   /// and deletes old ones but the `keep` newest and the best. Where there is no space, all of it is tried
   /// again when there is; false if asked to stop in the meantime: then the last checkpoint is the one before.
-  bool save(const std::function<void()>& before, const LanguageModel& model, const AdamW& optimizer,
-            const Tokenizer& tokenizer, const TrainingState& state, std::int64_t keep) const;
+  bool save(const std::function<void()>& before, const Backbone& model, const AdamW& optimizer,
+            const SaveBeside& save_beside, const TrainingState& state, std::int64_t keep) const;
 
   /// Points `last` and, where that checkpoint is there, `best` at their checkpoints.
   void link(const TrainingState& state) const;

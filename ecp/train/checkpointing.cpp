@@ -11,14 +11,13 @@ constexpr std::size_t largest_state = 16 << 20;
 
 }  // namespace
 
-void save_checkpoint(const Path& folder, const LanguageModel& model, const AdamW& optimizer,
-                     const Tokenizer& tokenizer, const TrainingState& state) {
+void save_checkpoint(const Path& folder, const Backbone& model, const AdamW& optimizer,
+                     const SaveBeside& save_beside, const TrainingState& state) {
   FolderWriter writer(folder);
   write_file(writer.path() / "config.json", to_json(model.config()));
   write_safetensors(writer.path() / "model.safetensors", model.weights());
   write_safetensors(writer.path() / "optimizer.safetensors", optimizer.state());
-  make_folders(writer.path() / "tokenizer");
-  tokenizer.save(writer.path() / "tokenizer");
+  if (save_beside) save_beside(writer.path());
   write_file(writer.path() / "state.json", to_json(state));
   write_manifest(writer.path());
   if (std::filesystem::exists(folder)) {
@@ -28,7 +27,7 @@ void save_checkpoint(const Path& folder, const LanguageModel& model, const AdamW
   }
 }
 
-TrainingState load_checkpoint(const Path& folder, LanguageModel& model, AdamW& optimizer) {
+TrainingState load_checkpoint(const Path& folder, Backbone& model, AdamW& optimizer) {
   const Checkpoint checkpoint(folder);
   for (const char* needed : {"optimizer.safetensors", "state.json"}) {
     require(checkpoint.has(needed), "checkpoint '{}': {} is missing, it can't be resumed from",

@@ -13,9 +13,10 @@ namespace ecp {
 namespace {
 
 constexpr std::array silent{"preset", "sequence", "dropout", "init"};
-constexpr std::array warned{
-    "architecture",        "block", "lookback", "shift_heads",   "causal", "latents",    "history_segment",
-    "compressed_residual", "group", "window",   "rotate_values", "rope",   "rope_theta", "norm_eps"};
+constexpr std::array warned{"architecture", "block",    "lookback",        "shift_heads",
+                            "causal",       "latents",  "history_segment", "compressed_residual",
+                            "group",        "window",   "rotate_values",   "rope",
+                            "rope_theta",   "norm_eps", "pooling"};
 
 template <std::size_t size>
 bool among(const std::array<const char*, size>& names, std::string_view name) {
@@ -24,7 +25,7 @@ bool among(const std::array<const char*, size>& names, std::string_view name) {
 
 }  // namespace
 
-std::vector<std::string> load_initial_weights(LanguageModel& model, const Path& path,
+std::vector<std::string> load_initial_weights(Backbone& model, const Path& path,
                                               const std::string& tokenizer_hash) {
   const Checkpoint checkpoint(path);
   ModelConfig ours = model.config().resolved(), theirs = checkpoint.model().resolved();

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "ecp/base/files.h"
-#include "ecp/model/language_model.h"
+#include "ecp/model/backbone.h"
 
 namespace ecp {
 
@@ -13,7 +13,7 @@ namespace ecp {
 /// parameters must agree: fails naming the first field that doesn't, or a tokenizer other than the one with
 /// `tokenizer_hash`. Returns a warning for each other field that differs and changes what the weights compute
 /// (blocks, rotary base, ...); the sequence length, dropout and initialisation may differ silently.
-std::vector<std::string> load_initial_weights(LanguageModel& model, const Path& path,
+std::vector<std::string> load_initial_weights(Backbone& model, const Path& path,
                                               const std::string& tokenizer_hash);
 
 }  // namespace ecp

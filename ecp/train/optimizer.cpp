@@ -138,4 +138,12 @@ void AdamW::load(const SafetensorsFile& file, std::int64_t steps) {
   steps_ = steps;
 }
 
+std::vector<AdamW::Entry> optimizer_entries(const Backbone& model) {
+  const auto parameters = model.named_parameters();
+  std::vector<AdamW::Entry> entries;
+  for (const Parameter& parameter : model.table())
+    entries.push_back({parameter.name, parameters[parameter.name], parameter.decay});
+  return entries;
+}
+
 }  // namespace ecp

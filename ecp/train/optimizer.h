@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ecp/config/train_config.h"
+#include "ecp/model/backbone.h"
 #include "ecp/weights/safetensors.h"
 
 namespace ecp {
@@ -56,5 +57,8 @@ class AdamW {
   std::vector<at::Tensor> first_moments_, second_moments_;
   std::int64_t steps_ = 0;
 };
+
+/// A model's parameters as the optimizer takes them, in the table's order.
+std::vector<AdamW::Entry> optimizer_entries(const Backbone& model);
 
 }  // namespace ecp

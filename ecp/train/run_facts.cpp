@@ -23,12 +23,6 @@ std::string utc_now() {
   return text;
 }
 
-nlohmann::ordered_json describe(const TokenFile& file) {
-  const TokenFileInfo& info = file.info();
-  return {{"path", file.path().string()}, {"hash", info.hash},   {"tokenizer", info.tokenizer_hash},
-          {"tokens", info.tokens},        {"words", info.words}, {"bytes", info.bytes}};
-}
-
 nlohmann::ordered_json start(const RunFacts& facts, const Build& build) {
   return {{"step", facts.resumed_from.value_or(0)},
           {"time", utc_now()},
@@ -43,7 +37,8 @@ nlohmann::ordered_json start(const RunFacts& facts, const Build& build) {
 
 }  // namespace
 
-RunFacts run_facts(const Config& config, const TrainingData& data, int threads) {
+RunFacts run_facts(const Task& task, int threads) {
+  const Config& config = task.config();
   const std::int64_t n = config.model.sequence;
   RunFacts facts;
   facts.parameters = parameter_count(config.model);
@@ -51,8 +46,9 @@ RunFacts run_facts(const Config& config, const TrainingData& data, int threads) 
   require(!__builtin_mul_overflow(config.train.batch * config.train.accumulation, n, &facts.tokens_per_step),
           "train.batch: {} windows of {} tokens, {} times, overflow", config.train.batch, n,
           config.train.accumulation);
-  facts.trained_per_step = facts.tokens_per_step / n * config.model.trained_rows(n);
-  facts.tokens_per_epoch = data.windows_per_epoch() * static_cast<std::uint64_t>(n);
+  facts.trained_per_step = config.train.batch * config.train.accumulation * task.trained_per_sample();
+  facts.tokens_per_epoch = task.tokens_per_epoch();
+  facts.unit = task.unit();
   facts.visible_entries =
       attention_entries(config.model, n).visible / (config.model.layers * config.model.heads);
   facts.visible_entries_full = Pattern::full().entries(n).visible;
@@ -62,7 +58,7 @@ RunFacts run_facts(const Config& config, const TrainingData& data, int threads) 
   return facts;
 }
 
-void write_run_facts(const Path& path, const RunFacts& facts, const TrainingData& data, const Build& build) {
+void write_run_facts(const Path& path, const RunFacts& facts, const Task& task, const Build& build) {
   nlohmann::ordered_json json;
   if (facts.resumed_from && std::filesystem::exists(path)) {
     json = nlohmann::ordered_json::parse(read_small_file(path, largest_facts), nullptr, false);
@@ -77,8 +73,7 @@ void write_run_facts(const Path& path, const RunFacts& facts, const TrainingData
             {"trained_per_step", facts.trained_per_step},
             {"visible_entries", facts.visible_entries},
             {"visible_entries_full", facts.visible_entries_full}};
-    for (const auto& file : data.files()) json["train"].push_back(describe(*file));
-    json["validation"] = data.validation() ? describe(*data.validation()) : nlohmann::ordered_json();
+    json.update(task.data_facts());
     json["starts"] = nlohmann::ordered_json::array();
   }
   json["starts"].push_back(start(facts, build));

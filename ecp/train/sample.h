@@ -4,19 +4,13 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <string>
 
 #include "ecp/config/config_file.h"
 #include "ecp/model/language_model.h"
 #include "ecp/train/batches.h"
+#include "ecp/train/task.h"
 
 namespace ecp {
-
-struct SampleReport {
-  std::int64_t step = 0;
-  std::string prompt;
-  std::string text;  // what the model wrote after it
-};
 
 /// `train.sample_tokens` tokens after `train.sample_prompt`, or the first tokens of the validation data (or
 /// else of the first training file), drawn with the run's seed. Nothing if `stop` says so before the end.

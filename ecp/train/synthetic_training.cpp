@@ -2,28 +2,16 @@
 
 #include <torch/torch.h>
 
-#include <utility>
 #include <vector>
 
 #include "ecp/model/language_model.h"
 #include "ecp/train/optimizer.h"
 
 namespace ecp {
-namespace {
-
-std::vector<AdamW::Entry> entries_of(const LanguageModel& model) {
-  const auto named = model.named_parameters();
-  std::vector<AdamW::Entry> entries;
-  for (const Parameter& parameter : model.table())
-    entries.push_back({parameter.name, named[parameter.name], parameter.decay});
-  return entries;
-}
-
-}  // namespace
 
 struct SyntheticTraining::State {
   explicit State(const Config& asked)
-      : config(asked), model(config.model), optimizer(config.train, entries_of(model)) {
+      : config(asked), model(config.model), optimizer(config.train, optimizer_entries(model)) {
     model.initialize(1);
     for (const auto& parameter : model.parameters()) trained.push_back(parameter);
     context.training = true;

@@ -13,10 +13,7 @@
 #include "ecp/base/interrupt.h"
 #include "ecp/base/system.h"
 #include "ecp/config/config_file.h"
-#include "ecp/model/language_model.h"
-#include "ecp/train/batches.h"
 #include "ecp/train/initial_weights.h"
-#include "ecp/train/memory.h"
 #include "ecp/train/metrics_log.h"
 #include "ecp/train/optimizer.h"
 #include "ecp/train/run_facts.h"
@@ -33,22 +30,6 @@ int set_threads(const TrainConfig& config) {
   return threads;
 }
 
-/// The configuration with the vocabulary of the data, if the machine can bear it.
-Config with_vocab(Config config, const TrainingData& data) {
-  config.model.vocab = data.vocab_size();
-  require_memory(config);
-  return config;
-}
-
-std::vector<AdamW::Entry> optimizer_entries(const LanguageModel& model) {
-  const auto parameters = model.named_parameters();
-  std::vector<AdamW::Entry> entries;
-  for (const Parameter& parameter : model.table()) {
-    entries.push_back({parameter.name, parameters[parameter.name], parameter.decay});
-  }
-  return entries;
-}
-
 /// Due every `every` steps; 0: never but at the end.
 bool is_due(std::int64_t step, std::int64_t every) { return every > 0 && step % every == 0; }
 
@@ -58,11 +39,12 @@ std::string name_of(double number) { return std::isnan(number) ? "nan" : fmt::fo
 /// Ends an evaluation from within.
 struct Stopped {};
 
-/// One group of micro-batches: their summed loss, and the windows to name if numbers aren't finite (of the
+/// One group of micro-batches: their summed loss, and the places to name if numbers aren't finite (of the
 /// first micro-batch whose loss isn't, or else of all).
 struct Group {
   double loss = 0;
-  std::vector<Window> windows;
+  std::int64_t trained = 0;
+  std::vector<Task::Place> places;
 };
 
 class Trainer {
@@ -73,10 +55,10 @@ class Trainer {
         metrics_(folder_.metrics()),
         keeper_(folder_, {observer.warned, observer.waiting, observer.stop}),
         threads_(set_threads(config.train)),
-        data_(config, observer.evaluating),
-        config_(with_vocab(config, data_)),
-        facts_(run_facts(config_, data_, threads_)),
-        model_(config_.model),
+        task_(make_task(config, threads_, observer.evaluating)),
+        config_(task_->config()),
+        facts_(run_facts(*task_, threads_)),
+        model_(task_->model()),
         optimizer_(config_.train, optimizer_entries(model_)) {
     for (const auto& parameter : model_.parameters()) parameters_.push_back(parameter);
     state_.build = Build::current(threads_);
@@ -86,7 +68,7 @@ class Trainer {
     model_.initialize(static_cast<std::uint64_t>(config_.train.seed));
     if (config_.train.init.empty()) return;
     for (const std::string& warning :
-         load_initial_weights(model_, config_.train.init, data_.tokenizer()->hash())) {
+         load_initial_weights(model_, config_.train.init, task_->tokenizer_hash())) {
       warn(warning);
     }
   }
@@ -95,7 +77,7 @@ class Trainer {
     const Build now = state_.build;
     if (auto state = keeper_.load_newest(model_, optimizer_)) {
       state_ = std::move(*state);
-      data_.restore(state_.sources);
+      task_->restore(state_.sources);
       for (const std::string& difference : state_.build.differences(now)) {
         warn("resumed by another build, results may differ in the last bits: " + difference);
       }
@@ -114,7 +96,7 @@ class Trainer {
   /// The folder exists and is locked.
   TrainOutcome run() {
     write_file(folder_.config(), to_toml(config_));
-    write_run_facts(folder_.facts(), facts_, data_, state_.build);
+    write_run_facts(folder_.facts(), facts_, *task_, state_.build);
     if (config_.train.tensorboard)
       metrics_.write_events(facts_.resumed_from ? std::optional(*facts_.resumed_from + 1) : std::nullopt);
     if (observer_.started) observer_.started(facts_);
@@ -139,7 +121,8 @@ class Trainer {
     outcome.skipped = state_.skipped;
     if (state_.best) {
       outcome.best_step = state_.best->step;
-      outcome.best_loss = state_.best->loss;
+      outcome.best_score = state_.best->score;
+      outcome.best = task_->describe_score(state_.best->score);
     }
     return outcome;
   }
@@ -184,24 +167,17 @@ class Trainer {
     Group group;
     bool found = false;  // a loss that isn't finite
     for (std::int64_t i = 0; i < config_.train.accumulation; ++i) {
-      const Batch batch = data_.next(config_.train.batch);
-      ForwardContext context;
-      context.training = true;
-      context.bfloat16 = config_.train.dtype == "bfloat16";
-      context.seed = static_cast<std::uint64_t>(config_.train.seed);
-      context.step = state_.step;
-      context.samples = batch.samples;
-      context.document_start = batch.document_start_BN;
-      const at::Tensor sum = model_.loss_sum(batch.tokens_BN1, context);
-      const auto loss = sum.item<double>();
+      const Task::Batch batch = task_->next(state_.step);
+      const auto loss = batch.loss_sum.item<double>();
       if (!found && !std::isfinite(loss)) {
         found = true;
-        group.windows.clear();
+        group.places.clear();
       }
       if (!found || !std::isfinite(loss))
-        group.windows.insert(group.windows.end(), batch.windows.begin(), batch.windows.end());
+        group.places.insert(group.places.end(), batch.places.begin(), batch.places.end());
       group.loss += loss;
-      sum.backward();
+      group.trained += batch.trained;
+      batch.loss_sum.backward();
     }
     return group;
   }
@@ -209,11 +185,10 @@ class Trainer {
   StepReport step() {
     const auto begin = std::chrono::steady_clock::now();
     const RunPosition where = position();
-    const auto tokens = static_cast<double>(facts_.tokens_per_step);
-    const auto trained = static_cast<double>(facts_.trained_per_step);
     StepReport report;
     report.lr = learning_rate(config_.train, where);
     const Group group = accumulate();
+    const auto trained = static_cast<double>(group.trained);
     report.loss = group.loss / trained;
     report.grad_norm = gradient_norm(parameters_) / trained;
     const bool finite = std::isfinite(report.loss) && std::isfinite(report.grad_norm);
@@ -230,13 +205,13 @@ class Trainer {
       state_.since_line.seconds += seconds;
       ++state_.since_line.steps;
     } else {
-      skip(report, group.windows);
+      skip(report, group.places);
     }
     step_seconds_ = step_seconds_ == 0 ? seconds : 0.9 * step_seconds_ + 0.1 * seconds;
 
     report.step = state_.step;
     report.tokens = state_.tokens;
-    report.tokens_per_second = tokens / step_seconds_;
+    report.tokens_per_second = static_cast<double>(facts_.tokens_per_step) / step_seconds_;
     report.seconds = state_.seconds;
     report.seconds_left = by_clock() ? std::max(0.0, config_.train.minutes * 60 - state_.seconds)
                                      : static_cast<double>(config_.train.steps - state_.step) * step_seconds_;
@@ -245,10 +220,10 @@ class Trainer {
   }
 
   /// Counts a step without an update; fails when there were too many in a row.
-  void skip(const StepReport& report, const std::vector<Window>& windows) {
+  void skip(const StepReport& report, const std::vector<Task::Place>& places) {
     ++state_.skipped;
     ++state_.skipped_in_row;
-    SkipReport skipped{state_.step, state_.skipped_in_row, {}, data_.describe(windows)};
+    SkipReport skipped{state_.step, state_.skipped_in_row, {}, task_->describe(places)};
     skipped.reason = std::isfinite(report.loss)
                          ? fmt::format("gradient norm is {}", name_of(report.grad_norm))
                          : fmt::format("loss is {}", name_of(report.loss));
@@ -291,21 +266,11 @@ class Trainer {
     since = {};
   }
 
-  /// True if this is the best validation loss so far. A request to stop leaves it pending.
+  /// True if this is the best measurement so far. A request to stop leaves it pending.
   bool evaluate_now() {
-    if (data_.validation() == nullptr) {
-      state_.pending.evaluation = false;
-      return false;
-    }
-    EvaluationOptions options;
-    options.context = config_.eval.context;
-    options.batch = config_.eval.batch;
-    options.tokens = static_cast<std::uint64_t>(config_.eval.tokens);
-    options.cross_documents = config_.data.cross_documents;
-    options.bfloat16 = config_.train.dtype == "bfloat16";
-    Evaluation result;
+    std::optional<Measurement> result;
     try {
-      result = evaluate(model_, *data_.validation(), options, [this](const Progress& progress) {
+      result = task_->measure([this](const Progress& progress) {
         if (observer_.evaluating) observer_.evaluating(progress);
         if (asked_to_stop()) throw Stopped();
       });
@@ -314,21 +279,23 @@ class Trainer {
     } catch (const Interrupted&) {  // where it counts words
       return false;
     }
-    nlohmann::ordered_json line = {{"kind", "eval"}, {"step", state_.step}, {"seconds", state_.seconds}};
-    line.update(to_json(result));
-    add_metrics(line);
     state_.pending.evaluation = false;
-    const bool best = !state_.best || result.loss < state_.best->loss;
-    if (best) state_.best = {state_.step, result.loss};
-    if (observer_.evaluated) observer_.evaluated(state_.step, result, best);
+    if (!result) return false;
+    nlohmann::ordered_json line = {{"kind", "eval"}, {"step", state_.step}, {"seconds", state_.seconds}};
+    line.update(result->figures);
+    add_metrics(line);
+    const bool best = !state_.best || result->score < state_.best->score;
+    if (best) state_.best = {state_.step, result->score};
+    if (observer_.evaluated) observer_.evaluated(state_.step, *result, best);
     return best;
   }
 
   /// False if asked to stop before there was room for it.
   bool save() {
-    state_.sources = data_.position();
-    const bool saved = keeper_.save([this] { metrics_.flush(); }, model_, optimizer_, *data_.tokenizer(),
-                                    state_, config_.train.keep);
+    state_.sources = task_->position();
+    const bool saved =
+        keeper_.save([this] { metrics_.flush(); }, model_, optimizer_,
+                     [this](const Path& folder) { task_->save_beside(folder); }, state_, config_.train.keep);
     if (saved && observer_.saved) observer_.saved(state_.step, folder_.checkpoint(state_.step));
     return saved;
   }
@@ -340,11 +307,11 @@ class Trainer {
   }
 
   void sample() {
-    if (config_.train.sample_tokens == 0) {
+    if (!task_->writes_samples()) {
       state_.pending.sample = false;
       return;
     }
-    auto report = sample_text(config_, model_, data_, threads_, [this] { return asked_to_stop(); });
+    auto report = task_->sample([this] { return asked_to_stop(); });
     if (!report) return;
     report->step = state_.step;
     add_metrics(
@@ -363,10 +330,10 @@ class Trainer {
   bool metrics_wait_ = false;  // for room on the disk
   CheckpointKeeper keeper_;
   int threads_;
-  TrainingData data_;
-  Config config_;
+  std::unique_ptr<Task> task_;
+  const Config& config_;
   RunFacts facts_;
-  LanguageModel model_;
+  Backbone& model_;
   AdamW optimizer_;
   std::vector<at::Tensor> parameters_;
   TrainingState state_;

@@ -1,8 +1,8 @@
-// Training a language model from a configuration into a run folder (docs/formats.md).
+// Training a task (train/task.h) from a configuration into a run folder (docs/formats.md).
 //
-// One optimizer step takes `accumulation` micro-batches of `batch` windows; the summed loss is divided by the
-// trained tokens of the whole group (of latent architectures a window's last rows) before clipping. Dropout
-// is keyed by seed, step and the sample's global index, and windows are drawn by counter, so a checkpoint
+// One optimizer step takes `accumulation` micro-batches of `batch` samples; the summed loss is divided by the
+// trained targets of the whole group (of latent architectures a window's last rows) before clipping. Dropout
+// is keyed by seed, step and the sample's global index, and samples are drawn by counter, so a checkpoint
 // needs only numbers to go on bit for bit (same build, instruction sets and number of threads; differences
 // are warned about). At a step where several things are due the order is: metrics line, evaluation, sample,
 // checkpoint; so what a checkpoint builds on is in metrics.jsonl.
@@ -22,9 +22,8 @@
 #include "ecp/base/files.h"
 #include "ecp/base/progress.h"
 #include "ecp/config/train_config.h"
-#include "ecp/eval/perplexity.h"
 #include "ecp/train/checkpoint_keeper.h"
-#include "ecp/train/sample.h"
+#include "ecp/train/task.h"
 
 namespace ecp {
 
@@ -33,8 +32,9 @@ struct RunFacts {
   std::int64_t parameters = 0;
   std::int64_t parameters_without_embeddings = 0;
   std::int64_t tokens_per_step = 0;
-  std::int64_t trained_per_step = 0;  // tokens with a loss: fewer in latent architectures
-  std::uint64_t tokens_per_epoch = 0;
+  std::int64_t trained_per_step = 0;   // targets with a loss: fewer in latent architectures; 0: it varies
+  std::uint64_t tokens_per_epoch = 0;  // 0: data that doesn't repeat
+  Task::Unit unit;
   std::int64_t visible_entries = 0;       // attention entries per layer and head at n
   std::int64_t visible_entries_full = 0;  // the same of full attention
   std::string device;
@@ -46,7 +46,7 @@ struct RunFacts {
 /// After an optimizer step.
 struct StepReport {
   std::int64_t step = 0;
-  double loss = 0;  // nats per token of this step
+  double loss = 0;  // nats per target of this step
   double lr = 0;
   double grad_norm = 0;  // before clipping
   std::uint64_t tokens = 0;
@@ -61,7 +61,7 @@ struct SkipReport {
   std::int64_t step = 0;
   std::int64_t in_row = 0;
   std::string reason;  // "loss is nan"
-  std::string where;   // the windows: "'one.npy' from tokens 320, 128"
+  std::string where;   // the samples: "'one.npy' from tokens 320, 128"
 };
 
 /// How a run reports itself; empty functions are silence.
@@ -70,7 +70,7 @@ struct TrainObserver {
   std::function<void(const StepReport&)> stepped;
   std::function<void(const SkipReport&)> skipped;
   ProgressFunction evaluating;
-  std::function<void(std::int64_t step, const Evaluation&, bool best)> evaluated;
+  std::function<void(std::int64_t step, const Measurement&, bool best)> evaluated;
   std::function<void(std::int64_t step, const Path& checkpoint)> saved;
   std::function<void(const SpaceWanted&)> waiting;  // about once a second, for room on the disk
   std::function<void(const SampleReport&)> sampled;
@@ -85,8 +85,9 @@ struct TrainOutcome {
   std::int64_t step = 0;
   std::uint64_t tokens = 0;
   double seconds = 0;
-  std::optional<std::int64_t> best_step;  // lowest validation loss
-  double best_loss = 0;
+  std::optional<std::int64_t> best_step;  // with the lowest score (Measurement)
+  double best_score = 0;
+  std::string best;          // the same in words: "lowest validation loss 1.2345"
   std::int64_t skipped = 0;  // steps
 };
 

@@ -73,7 +73,7 @@ std::string to_json(const TrainingState& state) {
                                  {"seconds", state.seconds},
                                  {"warmup_done", state.warmup_done}};
   json["best"] = nullptr;
-  if (state.best) json["best"] = {{"step", state.best->step}, {"loss", state.best->loss}};
+  if (state.best) json["best"] = {{"step", state.best->step}, {"loss", state.best->score}};
   json["since_line"] = {{"loss", state.since_line.loss},
                         {"steps", state.since_line.steps},
                         {"seconds", state.since_line.seconds}};

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ecp/text/windows.h"
+#include "ecp/base/shuffle.h"
 
 namespace ecp {
 
@@ -26,14 +26,14 @@ struct Build {
 };
 
 struct TrainingState {
-  /// One training file: where its windows stand, and which data that was.
+  /// One source of samples: where it stands, and which data that was.
   struct Source {
     std::string hash;
-    WindowPosition position;
+    EpochPosition position;
   };
   struct Best {
     std::int64_t step = 0;
-    double loss = 0;
+    double score = 0;  // `loss` in the file; the lowest is the best (Task)
   };
   /// Sums since the last `train` line of metrics.jsonl.
   struct SinceLine {

@@ -126,6 +126,28 @@ TEST(RunLog, EvaluationsAndBaselines) {
   EXPECT_EQ(error_of([&] { read_baselines(file); }), file.string() + ": expected a JSON object");
 }
 
+TEST(RunLog, AccuraciesOfParts) {
+  const TemporaryFolder folder;
+  write_file(
+      folder / "images.json",
+      R"({"data": "x", "validation": {"loss": 2, "accuracy": 0.25, "images": 20}, "test": {"accuracy": 0.5}})");
+  const auto all = read_evaluations(folder / "images.json");
+  ASSERT_EQ(all.size(), 2u);
+  EXPECT_EQ(all[0].name, "images, validation");
+  EXPECT_EQ(all[0].figures.accuracy, 0.25);
+  EXPECT_EQ(all[0].figures.images, 20);
+  EXPECT_TRUE(std::isnan(all[0].figures.perplexity_token));
+  EXPECT_EQ(all[1].name, "images, test");
+  EXPECT_TRUE(std::isnan(all[1].figures.loss));
+  write_file(folder / "text.json", R"({"loss": 4.5})");
+  EXPECT_EQ(read_evaluations(folder / "text.json").size(), 1u);
+  const RunLog log =
+      parse_metrics(R"({"kind": "eval", "step": 5, "loss": 2.1, "accuracy": 0.3, "correct": 6, "images": 20})"
+                    "\n",
+                    "m");
+  EXPECT_EQ(log.eval.at(0).figures.accuracy, 0.3);
+}
+
 TEST(RunLog, ConfigurationAndFacts) {
   const TemporaryFolder folder;
   write_file(folder / "config.toml",

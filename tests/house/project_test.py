@@ -47,7 +47,7 @@ class Scripts(unittest.TestCase):
 
 class Files(unittest.TestCase):
     def test_configurations_are_valid(self):
-        configs = sorted((SOURCE / "configs").glob("*.toml"))
+        configs = sorted((SOURCE / "configs").rglob("*.toml"))
         self.assertTrue(configs)
         for config in configs:
             result = subprocess.run([BINARY / "ecp", "config", "show", config], capture_output=True, text=True,

@@ -124,6 +124,8 @@ class NaiveModel {
           config_.segment_rows();  // counted from the history's end: the first may be short
       return is != "split" || (rows.history - 1 - i) / s == (rows.history - 1 - j) / s;
     }
+    if (!config_.causal)  // the blocks on both sides
+      return is == "full" || std::abs(i / config_.block - j / config_.block) <= config_.lookback;
     if (is == "full") return j <= i;
     if (is == "sliding") return j <= i && i - j < config_.window_keys();
     if (is == "shifted") {  // what would wrap around is a group of its own

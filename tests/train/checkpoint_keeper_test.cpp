@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ecp/model/language_model.h"
 #include "ecp/train/trainer.h"
 #include "tests/train/training.h"
 
@@ -45,7 +46,7 @@ struct Kept {
     return all;
   }
   bool save(const CheckpointKeeper& keeper, const std::function<void()>& before) {
-    return keeper.save(before, model, optimizer, *byte_tokenizer(), state, 2);
+    return keeper.save(before, model, optimizer, {}, state, 2);
   }
 };
 

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <functional>
 
+#include "ecp/model/language_model.h"
 #include "ecp/train/checkpointing.h"
 #include "ecp/train/run_folder.h"
 #include "tests/train/training.h"
@@ -87,7 +88,7 @@ TEST(Trainer, StopsWhenTheLossIsNotFinite) {
     model.named_parameters()["norm.weight"].fill_(std::nanf(""));
   }
   const AdamW optimizer(training.config.train, {{"x", at::zeros({1}), false}});
-  save_checkpoint(training.folder / "broken", model, optimizer, *byte_tokenizer(), TrainingState());
+  save_checkpoint(training.folder / "broken", model, optimizer, {}, TrainingState());
   training.config.train.init = (training.folder / "broken").string();
   training.config.train.most_skipped = 2;
   EXPECT_THAT(error_of([&] { train(training.config, training.run()); }),

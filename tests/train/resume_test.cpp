@@ -57,7 +57,7 @@ TrainObserver stopping_within(std::int64_t step, bool evaluation) {
   TrainObserver observer;
   observer.stepped = [state](const StepReport& report) { *state = {report.step, 0}; };
   observer.evaluating = [state](const Progress&) { ++state->second; };
-  observer.evaluated = [state](std::int64_t, const Evaluation&, bool) { state->second = -1; };
+  observer.evaluated = [state](std::int64_t, const Measurement&, bool) { state->second = -1; };
   observer.stop = [state, step, evaluation] {
     return state->first == step && (evaluation ? state->second > 0 : state->second < 0);
   };

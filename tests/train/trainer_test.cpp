@@ -92,7 +92,7 @@ TEST(Trainer, KeepsTheBestAndTheNewestCheckpoints) {
     if (expected.front() > best.back()) expected.insert(expected.begin(), best.back());
     EXPECT_EQ(kept, expected);
   };
-  observer.evaluated = [&](std::int64_t step, const Evaluation&, bool is_best) {
+  observer.evaluated = [&](std::int64_t step, const Measurement&, bool is_best) {
     if (is_best) best.push_back(step);
   };
   const TrainOutcome outcome = train(training.config, training.run(), observer);
@@ -102,7 +102,7 @@ TEST(Trainer, KeepsTheBestAndTheNewestCheckpoints) {
   double lowest = 1e9;
   for (const auto& line : metrics(training.run(), "eval"))
     lowest = std::min(lowest, line["loss"].get<double>());
-  EXPECT_EQ(outcome.best_loss, lowest);
+  EXPECT_EQ(outcome.best_score, lowest);
 }
 
 TEST(Trainer, AccumulationIsOneBigBatch) {

@@ -1,11 +1,14 @@
-// ecp eval: perplexity per token and per word, bits per byte.
+// ecp eval: perplexity per token and per word, bits per byte; accuracy of a classifier.
 #include <ATen/Parallel.h>
 #include <fmt/core.h>
 
+#include <initializer_list>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "ecp/base/error.h"
 #include "ecp/base/files.h"
@@ -14,6 +17,7 @@
 #include "ecp/cli/terminal.h"
 #include "ecp/cli/torch/commands.h"
 #include "ecp/eval/checkpoint_evaluation.h"
+#include "ecp/eval/image_evaluation.h"
 
 namespace ecp::cli {
 namespace {
@@ -21,6 +25,7 @@ namespace {
 struct Options {
   std::string checkpoint, data, output, protocol = "standard", dtype = "float32";
   EvaluationOptions evaluation;
+  std::vector<std::string> parts;
   int threads = 0;
   bool documents_apart = false, json = false;
 };
@@ -32,10 +37,14 @@ If documents end with an end-of-text token, one stands before the first token; o
 --documents-apart: so for every document.
 --protocol authors: windows with stride window / 2, every row of each window counted (arXiv 2412.06106).
 
+Of a classifier of images: the share of images that it puts into their class, on the validation and the test part
+of what its run trained on (or of --data FOLDER); of these options only --batch, --dtype, --threads and --parts count.
+
 Examples:
   ecp eval runs/austen --data data/test.npy
   ecp eval runs/austen/checkpoints/last --data data/test.npy --context 768 --json
-  ecp eval runs/austen --data data/test.npy --output runs/austen/evaluations/test.json)";
+  ecp eval runs/austen --data data/test.npy --output runs/austen/evaluations/test.json
+  ecp eval runs/cifar --output runs/cifar/evaluations/images.json)";
 
 std::string number(const std::optional<double>& value) { return value ? fmt::format("{:.4f}", *value) : "-"; }
 
@@ -45,6 +54,44 @@ std::string table(const Evaluation& result) {
        {number(result.loss), number(result.perplexity_token), number(result.perplexity_word),
         number(result.bits_per_byte), std::to_string(result.tokens), std::to_string(result.words),
         std::to_string(result.bytes), std::to_string(result.window), std::to_string(result.context)}});
+}
+
+std::string table(const ImageEvaluation& result) {
+  std::vector<std::vector<std::string>> rows{{"images", "accuracy", "loss", "correct", "of"}};
+  for (const auto& [part, accuracy] : result.parts) {
+    rows.push_back({name_of(part), fmt::format("{:.2f} %", 100 * accuracy.accuracy), number(accuracy.loss),
+                    std::to_string(accuracy.correct), std::to_string(accuracy.images)});
+  }
+  return format_table(rows);
+}
+
+/// Writes and prints what was found.
+void report(const Options& options, nlohmann::ordered_json json, const std::string& shown) {
+  nlohmann::ordered_json all = {{"checkpoint", options.checkpoint}};
+  all.update(json);
+  const std::string text = all.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (!options.output.empty()) write_output(options.output, text);
+  fmt::print("{}", options.json ? text : shown);
+}
+
+void run_classifier(const Options& options, const Checkpoint& checkpoint) {
+  const EvaluationOptions& text = options.evaluation;
+  for (const auto& [given, name] :
+       std::initializer_list<std::pair<bool, const char*>>{{text.context >= 0, "--context"},
+                                                           {text.window > 0, "--window"},
+                                                           {text.tokens > 0, "--tokens"},
+                                                           {text.scored_rows > 0, "--scored-rows"},
+                                                           {options.protocol != "standard", "--protocol"},
+                                                           {options.documents_apart, "--documents-apart"}}) {
+    require(!given, "{}: expected none with a classifier", name);
+  }
+  ImageEvaluationOptions images;
+  images.data = options.data;
+  for (const std::string& part : options.parts) images.parts.push_back(parse_image_part(part));
+  images.accuracy.batch = text.batch;
+  images.accuracy.bfloat16 = text.bfloat16;
+  const ImageEvaluation result = evaluate_images(checkpoint, images, progress_bar());
+  report(options, to_json(result), table(result));
 }
 
 void run(Options options) {
@@ -57,13 +104,14 @@ void run(Options options) {
           "--context: expected none with --protocol authors, whose stride is half a window");
   options.evaluation.cross_documents = !options.documents_apart;
   options.evaluation.bfloat16 = options.dtype == "bfloat16";
-  const Evaluation result =
-      evaluate_checkpoint(options.checkpoint, options.data, options.evaluation, progress_bar());
-  nlohmann::ordered_json json = {{"checkpoint", options.checkpoint}, {"data", options.data}};
+  const Checkpoint checkpoint{Path(options.checkpoint)};
+  if (checkpoint.model().classes > 0) return run_classifier(options, checkpoint);
+  if (options.data.empty()) throw CLI::RequiredError("--data TOKENS.npy (of a language model)");
+  require(options.parts.empty(), "--parts: expected none with a language model");
+  const Evaluation result = evaluate_checkpoint(checkpoint, options.data, options.evaluation, progress_bar());
+  nlohmann::ordered_json json = {{"data", options.data}};
   json.update(to_json(result));
-  const std::string text = json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-  if (!options.output.empty()) write_output(options.output, text);
-  fmt::print("{}", options.json ? text : table(result));
+  report(options, std::move(json), table(result));
   if (!options.json && !result.lossless)
     fmt::print("\nThe data's tokenizer loses text, which is counted in words and bytes but not paid for.\n");
 }
@@ -73,12 +121,19 @@ void run(Options options) {
 void add_eval(CLI::App& app) {
   auto options = std::make_shared<Options>();
   EvaluationOptions& evaluation = options->evaluation;
-  CLI::App* command = app.add_subcommand("eval", "Perplexity per token and per word, bits per byte");
+  CLI::App* command = app.add_subcommand(
+      "eval", "Perplexity per token and per word, bits per byte; accuracy of a classifier");
   command->add_option("CHECKPOINT", options->checkpoint, "Checkpoint or run folder (its best, or else last)")
       ->required();
-  command->add_option("--data", options->data, "Token file, as written by ecp tokenize")
-      ->required()
+  command
+      ->add_option("--data", options->data,
+                   "Token file, as written by ecp tokenize; of a classifier: folder of images")
       ->type_name("TOKENS.npy");
+  command->add_option("--parts", options->parts, "Of a classifier's images: train, validation, test")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"train", "validation", "test"}))
+      ->type_name("PART,...")
+      ->allow_extra_args(false);
   command
       ->add_option("--context", evaluation.context,
                    "Tokens before each scored one at least; default half a window")
@@ -94,7 +149,7 @@ void add_eval(CLI::App& app) {
           "that have logits")
       ->check(whole_number(1))
       ->type_name("N");
-  command->add_option("--batch", evaluation.batch, "Windows at a time")
+  command->add_option("--batch", evaluation.batch, "Windows or images at a time")
       ->check(whole_number(1))
       ->type_name("B")
       ->capture_default_str();

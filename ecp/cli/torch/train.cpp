@@ -1,6 +1,7 @@
 // ecp train: a configuration into a run folder.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,7 +69,7 @@ class Screen {
                                format_count(static_cast<double>(progress.done)),
                                format_count(static_cast<double>(progress.total)), progress.unit));
     };
-    observer.evaluated = [this](std::int64_t step, const Evaluation& result, bool best) {
+    observer.evaluated = [this](std::int64_t step, const Measurement& result, bool best) {
       show(step, result, best);
     };
     observer.sampled = [this](const SampleReport& sample) {
@@ -100,35 +101,47 @@ class Screen {
                     facts.visible_entries, facts.visible_entries_full, n,
                     100.0 * static_cast<double>(facts.visible_entries) /
                         static_cast<double>(facts.visible_entries_full)));
-    line_.print(fmt::format("step       {} tokens: {} x {} windows of {}; an epoch has {} tokens",
-                            facts.tokens_per_step, train.accumulation, train.batch, n,
-                            format_count(static_cast<double>(facts.tokens_per_epoch))));
+    line_.print(step_line(facts, train, n));
     line_.print(fmt::format("device     {}, {}, {} threads", facts.device, facts.dtype, facts.threads));
+    unit_ = facts.unit;
     resumed_from_ = facts.resumed_from;
     if (facts.resumed_from) line_.print(fmt::format("resumed    from step {}", *facts.resumed_from));
     of_steps_ = train.minutes > 0 ? "" : fmt::format("/{}", train.steps);
   }
 
-  void show(const StepReport& report) {
-    step_ = report.step;
-    line_.update(fmt::format("step {}{}  loss {:.4f}  {} tokens/s  {} left  {} peak", report.step, of_steps_,
-                             report.loss, format_count(report.tokens_per_second),
-                             format_seconds(report.seconds_left), format_bytes(report.peak_memory)),
-                 report.seconds_left <= 0);
+  static std::string step_line(const RunFacts& facts, const TrainConfig& train, std::int64_t n) {
+    const auto& [name, tokens] = facts.unit;
+    std::string text = tokens == 1
+                           ? fmt::format("{} tokens: {} x {} windows of {}", facts.tokens_per_step,
+                                         train.accumulation, train.batch, n)
+                           : fmt::format("{} {}: {} x {} of {} tokens", train.accumulation * train.batch,
+                                         name, train.accumulation, train.batch, tokens);
+    if (facts.tokens_per_epoch > 0) {
+      const auto in_epoch = facts.tokens_per_epoch / static_cast<std::uint64_t>(tokens);
+      text += fmt::format("; an epoch has {} {}", format_count(static_cast<double>(in_epoch)), name);
+    }
+    return "step       " + text;
   }
 
-  void show(std::int64_t step, const Evaluation& result, bool best) {
-    if (!header_shown_) {
-      line_.print(fmt::format("{:>8}  {:>10}  {:>9}  {:>9}  {:>9}", "step", "validation", "ppl/token",
-                              "ppl/word", "bits/byte"));
+  void show(const StepReport& report) {
+    step_ = report.step;
+    line_.update(
+        fmt::format("step {}{}  loss {:.4f}  {} {}/s  {} left  {} peak", report.step, of_steps_, report.loss,
+                    format_count(report.tokens_per_second / static_cast<double>(unit_.tokens)), unit_.name,
+                    format_seconds(report.seconds_left), format_bytes(report.peak_memory)),
+        report.seconds_left <= 0);
+  }
+
+  void show(std::int64_t step, const Measurement& result, bool best) {
+    std::string head = fmt::format("{:>8}", "step"), line = fmt::format("{:>8}", step);
+    for (const auto& [name, value] : result.columns) {
+      const std::size_t width = std::max<std::size_t>(9, name.size());
+      head += fmt::format("  {:>{}}", name, width);
+      line += fmt::format("  {:>{}}", value, width);
     }
+    if (!header_shown_) line_.print(head);
     header_shown_ = true;
-    const auto number = [](const std::optional<double>& value) {
-      return value ? fmt::format("{:.4g}", *value) : "-";
-    };
-    line_.print(fmt::format("{:>8}  {:>10.4f}  {:>9.4g}  {:>9}  {:>9}{}", step, result.loss,
-                            result.perplexity_token, number(result.perplexity_word),
-                            number(result.bits_per_byte), best ? "  best" : ""));
+    line_.print(line + (best ? "  best" : ""));
   }
 
   void show(const SpaceWanted& wanted) {
@@ -152,6 +165,7 @@ class Screen {
 
   StatusLine line_;
   std::string of_steps_;
+  Task::Unit unit_;
   std::string wanted_;
   bool stop_told_ = false;
   std::int64_t step_ = 0;
@@ -170,8 +184,7 @@ void report(const TrainOutcome& outcome, const TrainConfig& config, std::optiona
   fmt::print("{} {} steps, {} tokens, in {}", outcome.finished ? "trained" : "stopped after", outcome.step,
              format_count(static_cast<double>(outcome.tokens)), format_seconds(outcome.seconds));
   if (outcome.skipped > 0) fmt::print("; {} steps skipped", outcome.skipped);
-  if (outcome.best_step)
-    fmt::print("; lowest validation loss {:.4f} at step {}", outcome.best_loss, *outcome.best_step);
+  if (outcome.best_step) fmt::print("; {} at step {}", outcome.best, *outcome.best_step);
   fmt::print("\n{}\n", output);
   if (!outcome.finished) fmt::print("go on with: ecp train --output {} --resume\n", output);
 }
