@@ -192,8 +192,8 @@ TEST(TorchFile, WrongStoragesAreRefused) {
 }
 
 TEST(TorchFile, WhatIsNotACheckpointIsSaid) {
-  EXPECT_THAT(message_of(""), HasSubstr("x.pt: expected a file of torch.save"));
-  EXPECT_THAT(message_of("hello"), HasSubstr("x.pt: expected a file of torch.save"));
+  EXPECT_THAT(message_of(""), HasSubstr("x.pt: expected NAME.safetensors or a file of torch.save"));
+  EXPECT_THAT(message_of("hello"), HasSubstr("x.pt: expected NAME.safetensors or a file of torch.save"));
   const std::string program = p::whole("N");
   EXPECT_THAT(message_of(test::zip_of({{"a/b.txt", "hello"}})), HasSubstr("no data.pkl is in the archive"));
   EXPECT_THAT(message_of(test::zip_of({{"a/data.pkl", program}, {"b/data.pkl", program}})),
