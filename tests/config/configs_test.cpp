@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ecp/config/comparison_config.h"
 #include "ecp/config/config_file.h"
 #include "ecp/config/parameters.h"
 
@@ -16,10 +17,13 @@ constexpr std::int64_t bert_base_cased = 28996;
 
 Path configs() { return Path(ECP_SOURCE_DIR) / "configs"; }
 
-std::vector<Path> files_of(const Path& folder) {
+/// TOML files: comparisons, or configurations of one run.
+std::vector<Path> files_of(const Path& folder, bool comparisons = false) {
   std::vector<Path> files;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
-    if (entry.path().extension() == ".toml") files.push_back(entry.path());
+    if (entry.path().extension() != ".toml") continue;
+    if (is_comparison(read_file(entry.path()), entry.path().string()) == comparisons)
+      files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -75,6 +79,22 @@ TEST(Configs, ModernCounterpartsHaveAsManyParameters) {
     ++compared;
   }
   EXPECT_GT(compared, 30u);
+}
+
+TEST(Configs, ComparedModelsAreOfEqualSize) {
+  const std::vector<Path> files = files_of(configs(), true);
+  EXPECT_GE(files.size(), 1u);
+  for (const Path& file : files) {
+    const ComparisonConfig comparison = parse_comparison(read_file(file), file.string());
+    comparison.validate();
+    const auto size_of = [&](const ComparedModel& compared) {
+      ModelConfig model = read_config(Path(ECP_SOURCE_DIR) / compared.config, compared.set).model;
+      model.vocab = 8192;
+      return static_cast<double>(parameter_count(model, true));
+    };
+    for (const ComparedModel& compared : comparison.models)
+      EXPECT_NEAR(size_of(compared) / size_of(comparison.models.front()), 1, 0.01) << compared.name;
+  }
 }
 
 }  // namespace
