@@ -94,15 +94,20 @@ class Killed(SurvivalTest):
         super().setUp()
         self.write("config.toml", CONFIG.replace("dim = 16", "dim = 64").replace("heads = 2", "heads = 4"))
 
+    def saving(self, run):
+        return any(name.startswith(".step-") for name in self.temporary(run))
+
     def kill_in_save(self, process, run):
-        folder = self.folder / run / "checkpoints"
+        """Stopped first, to be sure that the save hasn't ended before the signal comes."""
         while process.poll() is None:
-            try:
-                if any(name.startswith(".step-") for name in os.listdir(folder)):
-                    break
-            except FileNotFoundError:
-                pass
-        process.kill()
+            if not self.saving(run):
+                continue
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            if self.saving(run):
+                process.kill()
+                return
+            process.send_signal(signal.SIGCONT)
 
     def test_kills_at_random_moments(self):
         begin = time.monotonic()
@@ -130,7 +135,7 @@ class Killed(SurvivalTest):
                 if code == 0:
                     break
                 kills += 1
-                in_saves += any(name.startswith(".step-") for name in self.temporary(run))
+                in_saves += self.saving(run)
             self.finish(run, resume=started)
             self.assert_same(run)
             self.assertEqual(self.temporary(run), [])
