@@ -17,8 +17,9 @@
 namespace ecp::cli {
 namespace {
 
-[[noreturn]] void run_ecp_torch(const std::string& command, const std::vector<std::string>& arguments) {
-  const Path program = require_ecp_torch(command);
+[[noreturn]] void run_ecp_torch(const std::string& command, const std::vector<std::string>& arguments,
+                                const std::string& why = "") {
+  const Path program = require_ecp_torch(command, why);
   std::vector<char*> argv{const_cast<char*>("ecp-torch"), const_cast<char*>(command.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
@@ -40,12 +41,12 @@ Path ecp_torch_program() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path() / "ecp-torch";
 }
 
-Path require_ecp_torch(const std::string& command) {
+Path require_ecp_torch(const std::string& command, const std::string& why) {
   Path program = ecp_torch_program();
   require(
       std::filesystem::exists(program),
-      "'ecp {}' needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
-      command, program.string());
+      "'ecp {}' {}needs LibTorch: expected the program '{}'; build the project with LibTorch (scripts/build)",
+      command, why, program.string());
   return program;
 }
 
@@ -53,7 +54,8 @@ std::shared_ptr<const Model> load_or_hand_over(const Path& checkpoint, int threa
                                                const std::string& command,
                                                const std::vector<std::string>& arguments) {
   const Checkpoint verified(checkpoint);
-  if (verified.model().is_latent()) run_ecp_torch(command, arguments);
+  const ModelConfig& model = verified.model();
+  if (model.is_latent()) run_ecp_torch(command, arguments, "for architecture " + model.architecture + " ");
   return Model::load(verified, threads);
 }
 

@@ -15,8 +15,9 @@ namespace ecp::cli {
 
 /// `ecp-torch` beside this program; it need not be there.
 Path ecp_torch_program();
-/// The same; fails, saying what to do, unless it is there.
-Path require_ecp_torch(const std::string& command);
+/// The same; fails, saying what to do, unless it is there. `why`: "for architecture double ", if not every
+/// use of the command needs it.
+Path require_ecp_torch(const std::string& command, const std::string& why = "");
 
 /// The model of a checkpoint or run folder. One that has no cache to generate from is left to `ecp-torch`:
 /// this process becomes `ecp-torch COMMAND ARGUMENTS`.

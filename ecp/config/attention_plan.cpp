@@ -120,9 +120,15 @@ LayerPlan layer_plan(const ModelConfig& config, std::int64_t layer, std::int64_t
   return plan;
 }
 
+Entries layer_entries(const ModelConfig& config, std::int64_t layer, std::int64_t n) {
+  ModelConfig deeper = config;  // in which this layer isn't the last
+  ++deeper.layers;
+  return {layer_plan(config, layer, n).entries().visible, layer_plan(deeper, layer, n).entries().dense};
+}
+
 Entries attention_entries(const ModelConfig& config, std::int64_t n) {
   Entries sum;
-  for (std::int64_t layer = 0; layer < config.layers; ++layer) sum += layer_plan(config, layer, n).entries();
+  for (std::int64_t layer = 0; layer < config.layers; ++layer) sum += layer_entries(config, layer, n);
   return sum;
 }
 

@@ -45,7 +45,10 @@ struct LayerPlan {
 /// than its trained length.
 LayerPlan layer_plan(const ModelConfig& config, std::int64_t layer, std::int64_t n);
 
-/// Attention entries of all layers and heads.
+/// Attention entries of one layer, all heads. `visible`: the pairs that it computes. `dense`: with queries
+/// for history rows in every layer, the last one too, as the paper counts.
+Entries layer_entries(const ModelConfig& config, std::int64_t layer, std::int64_t n);
+/// The same of all layers.
 Entries attention_entries(const ModelConfig& config, std::int64_t n);
 
 /// Heads that see alike.

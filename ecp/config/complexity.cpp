@@ -22,12 +22,6 @@ bool like_the_one_before(const ModelConfig& config, std::int64_t layer) {
   return layer >= 2 && layer + 1 < config.layers;
 }
 
-/// The plan of a layer that isn't the last.
-LayerPlan plan_with_history(ModelConfig config, std::int64_t layer, std::int64_t n) {
-  ++config.layers;
-  return layer_plan(config, layer, n);
-}
-
 Flops flops_of(const ModelConfig& config, const LayerPlan& plan) {
   const double d = real(config.dim), queries = real(plan.rows - plan.first_out), out = real(plan.rows_out());
   Flops flops;
@@ -46,7 +40,7 @@ LayerCost cost_of(const ModelConfig& config, std::int64_t layer, std::int64_t n)
   cost.rows = plan.rows;
   cost.queries = plan.rows - plan.first_out;
   cost.rows_out = plan.rows_out();
-  cost.entries = {plan.entries().visible, plan_with_history(config, layer, n).entries().dense};
+  cost.entries = layer_entries(config, layer, n);
   cost.flops = flops_of(config, plan);
   return cost;
 }

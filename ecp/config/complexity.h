@@ -29,10 +29,7 @@ struct Flops {
 
 struct LayerCost {
   std::int64_t rows = 0, queries = 0, rows_out = 0;  // of the attention; the feed-forward works on rows_out
-  /// Of all heads. `visible`: the pairs that this layer computes. `dense`: the rectangles of an
-  /// implementation with masks that has queries for history rows in every layer, the last one too: as the
-  /// paper counts.
-  Entries entries;
+  Entries entries;                                   // `layer_entries`
   Flops flops;
 
   /// Costs the same: operations follow from rows and entries.

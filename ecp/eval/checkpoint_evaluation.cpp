@@ -5,16 +5,10 @@
 
 namespace ecp {
 
-Evaluation evaluate_checkpoint(const Path& checkpoint, const Path& data, const EvaluationOptions& options,
-                               const ProgressFunction& progress) {
-  return evaluate_checkpoint(Checkpoint(checkpoint), data, options, progress);
-}
-
 Evaluation evaluate_checkpoint(const Checkpoint& source, const Path& data, const EvaluationOptions& options,
                                const ProgressFunction& progress) {
   const TokenFile file(data);
-  if (source.has("tokenizer/tokenizer.json")) {
-    const auto tokenizer = load_tokenizer(source.folder() / "tokenizer");
+  if (const auto tokenizer = source.tokenizer()) {
     require(tokenizer->hash() == file.info().tokenizer_hash,
             "'{}': its tokens aren't those of the checkpoint's tokenizer: expected {} with {} tokens (hash "
             "{}), got {} "

@@ -7,11 +7,8 @@
 
 namespace ecp {
 
-/// `checkpoint` is a checkpoint or run folder. Fails if either can't be read or is damaged, or if the data's
-/// tokenizer isn't the checkpoint's (for checkpoints without one: if the vocabularies' sizes differ).
-Evaluation evaluate_checkpoint(const Path& checkpoint, const Path& data, const EvaluationOptions& options,
-                               const ProgressFunction& progress = {});
-/// The same for a checkpoint that is open.
+/// Fails if either can't be read or is damaged, or if the data's tokenizer isn't the checkpoint's (for
+/// checkpoints without one: if the vocabularies' sizes differ).
 Evaluation evaluate_checkpoint(const Checkpoint& source, const Path& data, const EvaluationOptions& options,
                                const ProgressFunction& progress = {});
 

@@ -80,12 +80,15 @@ struct Backbone::Layers {
                     const std::optional<at::Tensor>& document_start) {
     const at::NoGradGuard no_grad;
     if (plan.compressed > 0) {
+      if (compressed_turns.cos.defined() && compressed_turns_n == n) return compressed_turns;
+      compressed_turns_n = n;
       const auto share =
           static_cast<double>(config.sequence - config.latent_rows()) / static_cast<double>(plan.compressed);
       const at::Tensor from_end = (at::arange(plan.compressed, at::kDouble) - plan.compressed + 0.5) * share;
       const at::Tensor tokens = at::arange(plan.first_token, n, at::kDouble);
-      return make_rotation(at::cat({from_end + (static_cast<double>(plan.first_token) - 0.5), tokens}),
-                           config.head_dim(), config.rope_theta);
+      return compressed_turns =
+                 make_rotation(at::cat({from_end + (static_cast<double>(plan.first_token) - 0.5), tokens}),
+                               config.head_dim(), config.rope_theta);
     }
     const bool kept = turns.cos.defined() && turns.cos.dim() == 2 && turns.cos.size(0) == n;
     if (!kept || document_start) {
@@ -98,7 +101,9 @@ struct Backbone::Layers {
 
   at::Tensor embedding;
   std::vector<Layer> layers;
-  Rotation turns;  // of the last pass
+  Rotation turns;             // of the last pass
+  Rotation compressed_turns;  // of layers with a compressed history, for windows of this length
+  std::int64_t compressed_turns_n = 0;
   Norm norm;
 };
 

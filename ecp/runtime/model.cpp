@@ -40,13 +40,10 @@ std::shared_ptr<const Model> Model::load(const Checkpoint& checkpoint, int threa
   require(checkpoint.model().classes == 0,
           "checkpoint '{}': it classifies into {} classes and writes no text (ecp eval tells how well)",
           checkpoint.folder().string(), checkpoint.model().classes);
-  std::shared_ptr<const Tokenizer> tokenizer;
-  if (checkpoint.has("tokenizer/tokenizer.json"))
-    tokenizer = load_tokenizer(checkpoint.folder() / "tokenizer");
   const TensorSet tensors = checkpoint.weights();
   auto weights = std::make_shared<const runtime::Weights>(
       checkpoint.model(), [&](const std::string& name) -> const TensorView& { return tensors.at(name); });
-  return create(std::move(weights), std::move(tokenizer), threads);
+  return create(std::move(weights), checkpoint.tokenizer(), threads);
 }
 
 std::shared_ptr<const Model> Model::create(const ModelConfig& config, std::span<const NamedTensor> tensors,

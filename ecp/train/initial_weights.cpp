@@ -40,8 +40,7 @@ std::vector<std::string> load_initial_weights(Backbone& model, const Path& path,
     warnings.push_back(fmt::format("train.init '{}': model.{} is {} in the checkpoint, {} here",
                                    checkpoint.folder().string(), name, there, here));
   }
-  if (checkpoint.has("tokenizer/tokenizer.json")) {
-    const auto tokenizer = load_tokenizer(checkpoint.folder() / "tokenizer");
+  if (const auto tokenizer = checkpoint.tokenizer()) {
     require(tokenizer->hash() == tokenizer_hash, "train.init '{}': its tokenizer isn't the training data's",
             checkpoint.folder().string());
   }

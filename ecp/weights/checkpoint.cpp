@@ -93,6 +93,10 @@ Checkpoint::Checkpoint(const Path& path)
   if (!has(weights_index_name)) require_listed(folder_, manifest_, weights_name);
 }
 
+std::shared_ptr<const Tokenizer> Checkpoint::tokenizer() const {
+  return has("tokenizer/tokenizer.json") ? load_tokenizer(folder_ / "tokenizer") : nullptr;
+}
+
 TensorSet Checkpoint::weights() const {
   TensorSet weights = open_weights(folder_, manifest_);
   check_weights(weights, model_);

@@ -12,11 +12,13 @@
 // the manifest: every listed file's size and hash, and that nothing needed is missing from the list.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "ecp/base/files.h"
 #include "ecp/config/model_config.h"
+#include "ecp/text/tokenizer.h"
 #include "ecp/weights/manifest.h"
 #include "ecp/weights/tensor_set.h"
 
@@ -36,6 +38,8 @@ class Checkpoint {
   [[nodiscard]] const ModelConfig& model() const { return model_; }
   /// Weights, checked against the parameter table of `model()`: same names, same shapes.
   [[nodiscard]] TensorSet weights() const;
+  /// That of the model's text; null where it has none.
+  [[nodiscard]] std::shared_ptr<const Tokenizer> tokenizer() const;
   /// Whether the manifest lists it: "optimizer.safetensors", "tokenizer/tokenizer.json".
   [[nodiscard]] bool has(const std::string& file) const { return manifest_.files.contains(file); }
   [[nodiscard]] const Manifest& manifest() const { return manifest_; }

@@ -156,6 +156,20 @@ TEST(AttentionPlan, DenseEntriesFollowThePapersFormulas) {
   EXPECT_EQ(dense(config_of("double", n, l), 2), n * l);
 }
 
+TEST(AttentionPlan, EntriesOfAModelAreDenseAsThePaperCounts) {
+  const auto entries = [](ModelConfig config) {  // Table 8
+    config.heads = 24;
+    config.layers = 48;
+    return attention_entries(config, config.sequence);
+  };
+  EXPECT_EQ(entries(config_of("full", 4096)).dense / 1'000'000, 19327);
+  EXPECT_EQ(entries(config_of("perceiver_ar", 4096, 2048)).dense / 1'000'000, 4932);
+  const Entries doubled = entries(config_of("double", 4096, 2048));
+  EXPECT_EQ(doubled.dense / 1'000'000, 14495);
+  // Of the history's rows in the last layer, which nobody reads, nothing is computed.
+  EXPECT_EQ(doubled.visible, 24 * (48 * (4096LL * 4097 / 2 - 2048LL * 2049 / 2) + 47 * 2048LL * 2048));
+}
+
 TEST(AttentionPlan, BidirectionalModelsSeeWhatComesAfter) {
   ModelConfig ecp = config_of("ecp", 64), full = config_of("full", 64);
   ecp.block = 8;

@@ -327,11 +327,11 @@ TEST(CheckpointEvaluation, ChecksTheTokenizer) {
   write_safetensors(checkpoint / "model.safetensors", model.weights());
   byte_tokenizer()->save(checkpoint / "tokenizer");
   write_manifest(checkpoint);
-  const Evaluation result = evaluate_checkpoint(checkpoint, folder / "bytes.npy", {});
+  const Evaluation result = evaluate_checkpoint(Checkpoint(checkpoint), folder / "bytes.npy", {});
   EXPECT_NEAR(result.loss, evaluate(model, TokenFile(folder / "bytes.npy"), {}).loss, 1e-6);
 
   write_tokens(folder / "pieces.npy", {some_text(100)}, small_sentencepiece());
-  EXPECT_THAT(error_of([&] { evaluate_checkpoint(checkpoint, folder / "pieces.npy", {}); }),
+  EXPECT_THAT(error_of([&] { evaluate_checkpoint(Checkpoint(checkpoint), folder / "pieces.npy", {}); }),
               HasSubstr("aren't those of the checkpoint's tokenizer: expected bytes with 256 tokens"));
 }
 

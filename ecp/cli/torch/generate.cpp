@@ -12,13 +12,10 @@ namespace ecp::cli {
 std::shared_ptr<const Model> load_window_model(const Path& path, int threads) {
   at::set_num_threads(threads > 0 ? threads : available_cpus());
   const Checkpoint checkpoint(path);
-  std::shared_ptr<const Tokenizer> tokenizer;
-  if (checkpoint.has("tokenizer/tokenizer.json"))
-    tokenizer = load_tokenizer(checkpoint.folder() / "tokenizer");
   const auto model = std::make_shared<LanguageModel>(checkpoint.model());
   model->load(checkpoint.weights());
   return Model::create(
-      checkpoint.model(), [model] { return std::make_unique<WindowSource>(model); }, std::move(tokenizer));
+      checkpoint.model(), [model] { return std::make_unique<WindowSource>(model); }, checkpoint.tokenizer());
 }
 
 }  // namespace ecp::cli
