@@ -62,7 +62,8 @@ std::shared_ptr<const Model> load_or_hand_over(const Path& checkpoint, int threa
 void add_torch_commands(CLI::App& app) {
   add(app, "train", "Train a model from a configuration (needs LibTorch)");
   add(app, "eval",
-      "Perplexity per token and per word, bits per byte; accuracy of a classifier (needs LibTorch)");
+      "Perplexity per token and per word, bits per byte; accuracy of a classifier or on a probe (needs "
+      "LibTorch)");
   add(app, "score", "Loss, logits and gradients of given tokens (needs LibTorch)");
 }
 

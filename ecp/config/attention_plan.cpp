@@ -126,6 +126,35 @@ Entries layer_entries(const ModelConfig& config, std::int64_t layer, std::int64_
   return {layer_plan(config, layer, n).entries().visible, layer_plan(deeper, layer, n).entries().dense};
 }
 
+std::int64_t reach(const ModelConfig& config, std::int64_t row) {
+  const std::int64_t n = config.sequence;
+  require(row >= n - config.trained_rows(n) && row < n, "row: expected one of the last {} of {}, got {}",
+          config.trained_rows(n), n, row);
+  // Rows [first, last] of a layer's output, from the last layer to the first, whose input are the tokens.
+  std::int64_t first = row - n + layer_plan(config, config.layers - 1, n).rows_out(), last = first;
+  for (std::int64_t layer = config.layers; layer-- > 0;) {
+    const LayerPlan plan = layer_plan(config, layer, n);
+    if (plan.compressed_from > 0) {  // each of the new rows is a mixture of all these
+      const std::int64_t more = plan.compressed_from - plan.compressed_to;
+      last = last < plan.compressed_to ? plan.compressed_from - 1 : last + more;
+      first = first < plan.compressed_to ? 0 : first + more;
+    }
+    first += plan.first_out;
+    last += plan.first_out;
+    std::int64_t seen_first = first, seen_last = last;
+    for (const AttentionCall& call : plan.calls) {
+      const std::int64_t from = std::max(first, call.first_query),
+                         to = std::min(last, call.first_query + call.queries - 1);
+      if (from > to) continue;
+      seen_first = std::min(seen_first, call.at(from).lo);
+      seen_last = std::max(seen_last, call.at(to).hi - 1);
+    }
+    first = seen_first;
+    last = seen_last;
+  }
+  return first;
+}
+
 Entries attention_entries(const ModelConfig& config, std::int64_t n) {
   Entries sum;
   for (std::int64_t layer = 0; layer < config.layers; ++layer) sum += layer_entries(config, layer, n);

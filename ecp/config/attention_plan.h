@@ -51,6 +51,10 @@ Entries layer_entries(const ModelConfig& config, std::int64_t layer, std::int64_
 /// The same of all layers.
 Entries attention_entries(const ModelConfig& config, std::int64_t n);
 
+/// The first token of a window of `config.sequence` that can influence what the model says at `row`, one of
+/// the rows that have logits: the intervals of all layers composed.
+std::int64_t reach(const ModelConfig& config, std::int64_t row);
+
 /// Heads that see alike.
 struct HeadGroup {
   Pattern pattern = Pattern::full();

@@ -7,10 +7,8 @@ namespace ecp {
 
 void Config::validate() const {
   model.validate();
-  if (!data.images.empty()) {
-    validate_images();
-    return;
-  }
+  if (!data.probe.empty()) return validate_probe();
+  if (!data.images.empty()) return validate_images();
   require(!data.train.empty(), "data.train: expected at least one token file");
   require(model.causal,
           "model.causal: expected true with data.train, whose tokens predict the next, got false");
@@ -42,6 +40,24 @@ void Config::validate_images() const {
   require(model.vocab == 0 || model.vocab == pixel_values,
           "model.vocab: expected the {} values of a pixel (or 0) with data.images, got {}", pixel_values,
           model.vocab);
+}
+
+ProbeSettings Config::probe() const {
+  return {data.probe, model.sequence, data.probe_nearest, data.probe_farthest, data.probe_items};
+}
+
+void Config::validate_probe() const {
+  require(data.train.empty() && data.validation.empty() && data.images.empty(),
+          "data.probe: expected no data.train, data.validation or data.images beside it");
+  require(model.causal && model.classes == 0,
+          "data.probe: expected a causal language model (model.causal = true, model.classes = 0)");
+  const auto probe = make_probe(this->probe());
+  require(model.vocab == 0 || model.vocab == probe->vocab(),
+          "model.vocab: expected the {} tokens of data.probe \"{}\" (or 0), got {}", probe->vocab(),
+          data.probe, model.vocab);
+  require(model.trained_rows(model.sequence) >= probe->rows_asking(),
+          "model.latents: expected at least {}, the rows that data.probe \"{}\" asks in, got {}",
+          probe->rows_asking(), data.probe, model.latents);
 }
 
 }  // namespace ecp

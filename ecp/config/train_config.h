@@ -8,6 +8,7 @@
 #include "ecp/base/fields.h"
 #include "ecp/base/system.h"
 #include "ecp/config/model_config.h"
+#include "ecp/probes/probe.h"
 
 namespace ecp {
 
@@ -19,6 +20,9 @@ struct DataConfig {
   std::string images;                     // folder of labelled images, for a classifier; then no token files
   std::int64_t validation_images = 5000;  // training images kept aside
   bool flip = false;                      // half of the images as in a mirror
+  std::string probe;                      // a generated task ("passkey"); then no files (probes/probe.h)
+  std::int64_t probe_nearest = 0, probe_farthest = 0;  // distances; 0: all that fit
+  std::int64_t probe_items = 0;                        // 0: the task's own number
 
   template <class Visitor>
   void visit(Visitor& v) {
@@ -30,6 +34,12 @@ struct DataConfig {
     v.integer("validation_images", validation_images, {0, std::int64_t{1} << 40},
               "training images kept aside for evaluation while training");
     v.flag("flip", flip, "show half of the training images as in a mirror");
+    v.text("probe", probe, "passkey, recall or listops: a generated task instead of files");
+    v.integer("probe_nearest", probe_nearest, {0, INT32_MAX},
+              "least distance of a question to what it asks for; 0: the least that fits");
+    v.integer("probe_farthest", probe_farthest, {0, INT32_MAX}, "greatest; 0: the greatest that fits");
+    v.integer("probe_items", probe_items, {0, INT32_MAX},
+              "digits of a passkey (0: 5), pairs to recall (8), arguments of a list (10)");
   }
 };
 
@@ -133,8 +143,12 @@ struct Config {
   /// What concerns several fields or sections; each section's ranges were checked on reading.
   void validate() const;
 
+  /// Of `data.probe`, for models of `model.sequence` rows.
+  [[nodiscard]] ProbeSettings probe() const;
+
  private:
   void validate_images() const;
+  void validate_probe() const;
 };
 
 }  // namespace ecp

@@ -3,20 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "ecp/base/error.h"
-#include "ecp/config/config_file.h"
+#include "ecp/eval/run_config.h"
 
 namespace ecp {
-namespace {
-
-/// Of the run whose folder a checkpoint stands in, RUN/checkpoints/NAME.
-std::optional<Config> config_of_run(const Checkpoint& checkpoint) {
-  const Path path =
-      std::filesystem::absolute(checkpoint.folder()).parent_path().parent_path() / "config.toml";
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  return read_config(path);
-}
-
-}  // namespace
 
 nlohmann::ordered_json to_json(const ImageEvaluation& evaluation) {
   nlohmann::ordered_json json = {{"data", evaluation.data.string()}};

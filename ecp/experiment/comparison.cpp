@@ -6,6 +6,7 @@
 #include "ecp/base/error.h"
 #include "ecp/base/last_line.h"
 #include "ecp/config/attention_plan.h"
+#include "ecp/config/complexity.h"
 #include "ecp/config/parameters.h"
 
 namespace ecp {
@@ -94,6 +95,7 @@ ModelResult model_result(const Comparison& comparison, std::size_t index) {
   result.parameters_without_embeddings = parameter_count(config, true);
   const Entries all = attention_entries(config, config.sequence);
   const std::int64_t heads = config.layers * config.heads;
+  result.training_flops = complexity(config, config.sequence).training_per_token();
   result.entries = {all.visible / heads, all.dense / heads};
   const auto spread = [&](double ComparedRun::*figure) {
     return over_runs(comparison, result, [&](const ComparedRun& run) { return run.*figure; });

@@ -58,7 +58,8 @@ struct ModelResult {
   std::vector<TextFigures> texts;
   Spread validation_loss, tokens, seconds, tokens_per_second, peak_memory;
   std::int64_t parameters = 0, parameters_without_embeddings = 0;
-  Entries entries;  // attention per layer and head at n, the mean over all
+  Entries entries;            // attention per layer and head at n, the mean over all
+  double training_flops = 0;  // of one token, forward and backward (`Complexity::training_per_token`)
 };
 
 struct Comparison {

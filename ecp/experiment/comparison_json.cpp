@@ -81,6 +81,7 @@ Json json_of(const Comparison& comparison, std::size_t index) {
                {"parameters_without_embeddings", result.parameters_without_embeddings},
                {"visible_entries", result.entries.visible},
                {"dense_entries", result.entries.dense},
+               {"training_flops_per_token", result.training_flops},
                {"steps", planned.config.train.steps},
                {"tokens", planned.tokens},
                {"trained", planned.trained},

@@ -202,17 +202,20 @@ ReportTable models_table(const Comparison& comparison) {
                      {"without embeddings", true},
                      {"trained length (tokens)", true},
                      {"visible attention entries", true},
-                     {"dense entries", true}},
+                     {"dense entries", true},
+                     {"training, MFLOP per token", true}},
                     {},
                     {"Visible: pairs of a query and a key that it sees. Dense: the rectangles that an "
-                     "implementation with masks computes. Both per layer and head, the mean over all."}};
+                     "implementation with masks computes. Both per layer and head, the mean over all. "
+                     "MFLOP: forward and backward, two operations per multiply-add, of visible entries."}};
   for (std::size_t i = 0; i < comparison.models.size(); ++i) {
     const ModelConfig& config = comparison.plan.models[i].config.model;
     const ModelResult& result = comparison.models[i];
     ReportRow row = model_row(comparison, i);
-    for (const std::string& text : {config.architecture, config.preset, whole(result.parameters),
-                                    whole(result.parameters_without_embeddings), whole(config.sequence),
-                                    whole(result.entries.visible), whole(result.entries.dense)})
+    for (const std::string& text :
+         {config.architecture, config.preset, whole(result.parameters),
+          whole(result.parameters_without_embeddings), whole(config.sequence), whole(result.entries.visible),
+          whole(result.entries.dense), decimal(result.training_flops / 1e6, 1)})
       row.cells.push_back({text});
     table.rows.push_back(std::move(row));
   }
@@ -230,6 +233,7 @@ ReportTable training_table(const Comparison& comparison) {
                      {"validation loss (nats per token)", true},
                      {"training time", true},
                      {"tokens per second", true},
+                     {"operations (TFLOP)", true},
                      {"peak memory (GB)", true}},
                     {},
                     {"Mean of the seeds; peak memory is the largest. Training time leaves evaluations out."}};
@@ -248,7 +252,9 @@ ReportTable training_table(const Comparison& comparison) {
          {whole(steps), whole(model.tokens / steps), grouped(result.tokens.mean),
           grouped(result.tokens.mean * share), best.empty() ? "–" : fmt::format("{}", fmt::join(best, "; ")),
           with_spread(result.validation_loss, 4), duration(result.seconds.mean),
-          grouped(result.tokens_per_second.mean), decimal(result.peak_memory.most / 1e9, 2)})
+          grouped(result.tokens_per_second.mean),
+          decimal(result.training_flops * result.tokens.mean / 1e12, 1),
+          decimal(result.peak_memory.most / 1e9, 2)})
       row.cells.push_back({text});
     table.rows.push_back(std::move(row));
   }

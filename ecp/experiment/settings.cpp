@@ -55,17 +55,25 @@ std::vector<SettingRow> changed_settings(const Run& run) {
     if (const std::string value = run.setting("model", key); !value.empty())
       chosen += fmt::format("{} = {}\n", key, value);
   }
-  // Training needs data; whatever stands here differs from what the run says.
-  const bool classes = run.setting("model", "classes").find_first_of("123456789") != std::string::npos;
-  const std::string text =
-      chosen + (classes ? "sequence = 1024\n[data]\nimages = \"-\"\n" : "[data]\ntrain = [\"-\"]\n");
+  // Training needs data; what stands here besides isn't shown.
+  const auto has = [&](const char* section, const char* key, const char* part) {
+    return run.setting(section, key).find_first_of(part) != std::string::npos;
+  };
+  std::string key = "train", data = "sequence = 1024\n[data]\ntrain = [\"-\"]\n";
+  if (has("model", "classes", "123456789")) {
+    key = "images";
+    data = "sequence = 1024\n[data]\nimages = \"-\"\n";
+  } else if (has("data", "probe", "abcdefghijklmnopqrstuvwxyz")) {
+    key = "probe";
+    data = "sequence = 1024\n[data]\nprobe = \"passkey\"\n";
+  }
   const std::vector<Facts> defaults =
-      parse_resolved_config(to_toml(parse_config(text, run.folder.string())), "defaults");
+      parse_resolved_config(to_toml(parse_config(chosen + data, run.folder.string())), "defaults");
   std::vector<SettingRow> rows = side_by_side({&run.config, &defaults});
   const auto uninteresting = [](const SettingRow& row) { return row.values[0].empty() || is_same(row); };
   rows.erase(std::remove_if(rows.begin(), rows.end(), uninteresting), rows.end());
   for (SettingRow& row : rows) {
-    if (row.name == (classes ? "data.images" : "data.train")) row.values[1].clear();
+    if (row.name == "data." + key) row.values[1].clear();
   }
   return rows;
 }

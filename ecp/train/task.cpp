@@ -5,6 +5,7 @@
 
 #include "ecp/train/image_task.h"
 #include "ecp/train/memory.h"
+#include "ecp/train/probe_task.h"
 #include "ecp/train/text_task.h"
 
 namespace ecp {
@@ -39,6 +40,7 @@ std::string Task::list_places(const std::vector<Place>& places, const std::strin
 }
 
 std::unique_ptr<Task> make_task(const Config& config, int threads, const ProgressFunction& progress) {
+  if (!config.data.probe.empty()) return std::make_unique<ProbeTask>(config);
   if (!config.data.images.empty()) return std::make_unique<ImageTask>(config);
   return std::make_unique<TextTask>(config, threads, progress);
 }

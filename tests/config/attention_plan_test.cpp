@@ -170,6 +170,19 @@ TEST(AttentionPlan, EntriesOfAModelAreDenseAsThePaperCounts) {
   EXPECT_EQ(doubled.visible, 24 * (48 * (4096LL * 4097 / 2 - 2048LL * 2049 / 2) + 47 * 2048LL * 2048));
 }
 
+TEST(AttentionPlan, ReachIsThatOfThePatternThroughAllLayers) {
+  for (const std::int64_t layers : {1, 3}) {
+    ModelConfig config = config_of("ecp", 70);
+    config.block = 8;
+    config.layers = layers;
+    for (std::int64_t row = 0; row < 70; ++row)
+      EXPECT_EQ(reach(config, row), Pattern::ecp(8).reach(row, layers)) << row;
+  }
+  const ModelConfig latent = config_of("double", 70, 20);
+  EXPECT_EQ(reach(latent, 50), 0);
+  EXPECT_THAT(error_of([&] { (void)reach(latent, 49); }), HasSubstr("expected one of the last 20 of 70"));
+}
+
 TEST(AttentionPlan, BidirectionalModelsSeeWhatComesAfter) {
   ModelConfig ecp = config_of("ecp", 64), full = config_of("full", 64);
   ecp.block = 8;

@@ -97,6 +97,14 @@ TEST(AttentionPicture, LatentsSeeEverythingAtOnce) {
   }
 }
 
+TEST(AttentionPicture, FieldsBeginWhereTheReachIs) {
+  for (const std::int64_t layers : {1, 2, 5}) {
+    for (const PicturedModel& model : pictured_models(64, layers)) {
+      EXPECT_EQ(first_reached(receptive_field(model.config).back()), reach(model.config, 63)) << model.name;
+    }
+  }
+}
+
 TEST(AttentionPicture, ShiftedGroupsCarryHalfAGroupALayer) {
   const auto field = receptive_field(pictured("shifted", 64, 5).config);  // groups of 16
   EXPECT_EQ(first_reached(field[1]), 48);

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "ecp/config/complexity.h"
 #include "ecp/experiment/comparison_report.h"
 #include "ecp/experiment/comparison_tables.h"
 #include "tests/experiment/comparison_fixture.h"
@@ -68,6 +69,8 @@ TEST(Comparison, FiguresAndOrder) {
   EXPECT_EQ(ecp.peak_memory.most, 3e9);
   EXPECT_EQ(comparison.models[1].entries.visible, 36);
   EXPECT_EQ(comparison.models[1].entries.dense, 64);
+  const ModelConfig& full = comparison.plan.models[1].config.model;
+  EXPECT_EQ(comparison.models[1].training_flops, complexity(full, full.sequence).training_per_token());
   EXPECT_EQ(comparison.runs[0].best_step, 10);
   EXPECT_EQ(comparison.runs[0].validation_loss, 3.0);
   const auto curve = validation_curve(comparison, 0);
@@ -126,7 +129,7 @@ TEST(ComparisonReport, OneSeed) {
         "| ecp | 2 | 20.09 | +171.8 % | 200.9 | 4.3290 | 3.0000 | 1 |", "with one seed nobody can tell",
         "| model.architecture | \"ecp\" | \"full\" |", "Made by ecp 1.0 (abc), 2 threads, a processor.",
         "| ecp-seed1 | 1 | done | 10 | 10 | 3.0000 | 3.0000 |", "the texts scored here chose nothing",
-        "| ecp | 10 | 16 | 160 | 160 | 10 | 3.0000 | 2 s | 80 | 3.00 |"}) {
+        "| ecp | 10 | 16 | 160 | 160 | 10 | 3.0000 | 2 s | 80 | 0.0 | 3.00 |"}) {
     EXPECT_THAT(markdown, HasSubstr(expected));
   }
 }

@@ -1,4 +1,4 @@
-// ecp eval: perplexity per token and per word, bits per byte; accuracy of a classifier.
+// ecp eval: perplexity per token and per word, bits per byte; accuracy of a classifier or on a probe.
 #include <ATen/Parallel.h>
 #include <fmt/core.h>
 
@@ -16,6 +16,7 @@
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/cli/torch/commands.h"
+#include "ecp/cli/torch/eval_probe.h"
 #include "ecp/eval/checkpoint_evaluation.h"
 #include "ecp/eval/image_evaluation.h"
 
@@ -25,9 +26,11 @@ namespace {
 struct Options {
   std::string checkpoint, data, output, protocol = "standard", dtype = "float32";
   EvaluationOptions evaluation;
-  std::vector<std::string> parts;
+  std::vector<std::string> parts, distances;
+  std::string page;
+  std::int64_t examples = 200;
   int threads = 0;
-  bool documents_apart = false, json = false;
+  bool documents_apart = false, probe = false, json = false;
 };
 
 constexpr const char* footer =
@@ -40,11 +43,15 @@ If documents end with an end-of-text token, one stands before the first token; o
 Of a classifier of images: the share of images that it puts into their class, on the validation and the test part
 of what its run trained on (or of --data FOLDER); of these options only --batch, --dtype, --threads and --parts count.
 
+--probe: the share of a generated task's questions (data.probe of the checkpoint's run) that the model answers, by
+the distance of what they ask for, and how far its layers let the last row see.
+
 Examples:
   ecp eval runs/austen --data data/test.npy
   ecp eval runs/austen/checkpoints/last --data data/test.npy --context 768 --json
   ecp eval runs/austen --data data/test.npy --output runs/austen/evaluations/test.json
-  ecp eval runs/cifar --output runs/cifar/evaluations/images.json)";
+  ecp eval runs/cifar --output runs/cifar/evaluations/images.json
+  ecp eval runs/passkey --probe --distances 8:504:8 --page passkey.html)";
 
 std::string number(const std::optional<double>& value) { return value ? fmt::format("{:.4f}", *value) : "-"; }
 
@@ -74,7 +81,8 @@ void report(const Options& options, nlohmann::ordered_json json, const std::stri
   fmt::print("{}", options.json ? text : shown);
 }
 
-void run_classifier(const Options& options, const Checkpoint& checkpoint) {
+/// Fails if options are given that only evaluation on text has.
+void refuse_text_options(const Options& options, const char* with) {
   const EvaluationOptions& text = options.evaluation;
   for (const auto& [given, name] :
        std::initializer_list<std::pair<bool, const char*>>{{text.context >= 0, "--context"},
@@ -83,18 +91,38 @@ void run_classifier(const Options& options, const Checkpoint& checkpoint) {
                                                            {text.scored_rows > 0, "--scored-rows"},
                                                            {options.protocol != "standard", "--protocol"},
                                                            {options.documents_apart, "--documents-apart"}}) {
-    require(!given, "{}: expected none with a classifier", name);
+    require(!given, "{}: expected none with {}", name, with);
   }
+}
+
+void run_classifier(const Options& options, const Checkpoint& checkpoint) {
+  refuse_text_options(options, "a classifier");
   ImageEvaluationOptions images;
   images.data = options.data;
   for (const std::string& part : options.parts) images.parts.push_back(parse_image_part(part));
-  images.accuracy.batch = text.batch;
-  images.accuracy.bfloat16 = text.bfloat16;
+  images.accuracy.batch = options.evaluation.batch;
+  images.accuracy.bfloat16 = options.evaluation.bfloat16;
   const ImageEvaluation result = evaluate_images(checkpoint, images, progress_bar());
   report(options, to_json(result), table(result));
 }
 
+void run_probe(const Options& options, const Checkpoint& checkpoint) {
+  refuse_text_options(options, "--probe");
+  require(options.data.empty(), "--data: expected none with --probe, whose questions are generated");
+  const auto probe = probe_of(checkpoint);
+  ProbeOptions asked;
+  asked.distances = parse_distances(options.distances, *probe);
+  asked.examples = options.examples;
+  asked.batch = options.evaluation.batch;
+  asked.bfloat16 = options.evaluation.bfloat16;
+  const ProbeCurve curve = evaluate_probe(checkpoint, *probe, asked, progress_bar());
+  if (!options.page.empty()) write_output(options.page, probe_page(curve));
+  report(options, to_json(curve), probe_table(curve));
+}
+
 void run(Options options) {
+  if (!options.page.empty())
+    require_output("--page", options.page, ".html", with_checkpoint(options.checkpoint, {}));
   if (!options.output.empty())
     require_output("--output", options.output, ".json",
                    with_checkpoint(options.checkpoint, {Path(options.data).replace_extension(".json")}));
@@ -105,8 +133,10 @@ void run(Options options) {
   options.evaluation.cross_documents = !options.documents_apart;
   options.evaluation.bfloat16 = options.dtype == "bfloat16";
   const Checkpoint checkpoint{Path(options.checkpoint)};
+  if (options.probe) return run_probe(options, checkpoint);
   if (checkpoint.model().classes > 0) return run_classifier(options, checkpoint);
-  if (options.data.empty()) throw CLI::RequiredError("--data TOKENS.npy (of a language model)");
+  if (options.data.empty())
+    throw CLI::RequiredError("--data TOKENS.npy (of a language model; --probe if its run trained on one)");
   require(options.parts.empty(), "--parts: expected none with a language model");
   const Evaluation result = evaluate_checkpoint(checkpoint, options.data, options.evaluation, progress_bar());
   nlohmann::ordered_json json = {{"data", options.data}};
@@ -122,7 +152,7 @@ void add_eval(CLI::App& app) {
   auto options = std::make_shared<Options>();
   EvaluationOptions& evaluation = options->evaluation;
   CLI::App* command = app.add_subcommand(
-      "eval", "Perplexity per token and per word, bits per byte; accuracy of a classifier");
+      "eval", "Perplexity per token and per word, bits per byte; accuracy of a classifier or on a probe");
   command->add_option("CHECKPOINT", options->checkpoint, "Checkpoint or run folder (its best, or else last)")
       ->required();
   command
@@ -134,6 +164,23 @@ void add_eval(CLI::App& app) {
       ->check(CLI::IsMember({"train", "validation", "test"}))
       ->type_name("PART,...")
       ->allow_extra_args(false);
+  CLI::Option* probe =
+      command->add_flag("--probe", options->probe, "Accuracy on the generated task of its run");
+  command
+      ->add_option("--distances", options->distances,
+                   "Of --probe: D, FROM:TO or FROM:TO:STEP; default all, evenly")
+      ->needs(probe)
+      ->delimiter(',')
+      ->type_name("D,...")
+      ->allow_extra_args(false);
+  command->add_option("--examples", options->examples, "Of --probe: questions at each distance")
+      ->needs(probe)
+      ->check(whole_number(1))
+      ->type_name("N")
+      ->capture_default_str();
+  command->add_option("--page", options->page, "Of --probe: also write a page with the picture")
+      ->needs(probe)
+      ->type_name("FILE.html");
   command
       ->add_option("--context", evaluation.context,
                    "Tokens before each scored one at least; default half a window")
