@@ -52,12 +52,12 @@ void Config::validate_probe() const {
   require(model.causal && model.classes == 0,
           "data.probe: expected a causal language model (model.causal = true, model.classes = 0)");
   const auto probe = make_probe(this->probe());
-  require(model.vocab == 0 || model.vocab == probe->vocab(),
-          "model.vocab: expected the {} tokens of data.probe \"{}\" (or 0), got {}", probe->vocab(),
+  require(model.vocab == 0 || model.vocab == probe->facts().vocab,
+          "model.vocab: expected the {} tokens of data.probe \"{}\" (or 0), got {}", probe->facts().vocab,
           data.probe, model.vocab);
-  require(model.trained_rows(model.sequence) >= probe->rows_asking(),
+  require(model.trained_rows(model.sequence) >= probe->facts().rows_asking,
           "model.latents: expected at least {}, the rows that data.probe \"{}\" asks in, got {}",
-          probe->rows_asking(), data.probe, model.latents);
+          probe->facts().rows_asking, data.probe, model.latents);
 }
 
 }  // namespace ecp

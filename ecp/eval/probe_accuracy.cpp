@@ -37,12 +37,13 @@ std::vector<ProbePoint> measure_probe(LanguageModel& model, const Probe& probe, 
                                       const ProgressFunction& progress) {
   require(options.batch >= 1 && options.examples >= 1 && !options.distances.empty(),
           "evaluation: expected a batch, examples and distances of at least 1");
-  require(model.config().vocab == probe.vocab() && model.config().sequence == probe.sequence(),
-          "evaluation: expected a model of {} tokens over {} rows for {}, got {} over {}", probe.vocab(),
-          probe.sequence(), probe.description(), model.config().vocab, model.config().sequence);
-  const std::int64_t rows = model.config().trained_rows(probe.sequence());
-  require(rows >= probe.rows_asking(), "evaluation: expected a model with logits for {} rows, got {}",
-          probe.rows_asking(), rows);
+  require(model.config().vocab == probe.facts().vocab && model.config().sequence == probe.settings().sequence,
+          "evaluation: expected a model of {} tokens over {} rows for {}, got {} over {}",
+          probe.facts().vocab, probe.settings().sequence, probe.description(), model.config().vocab,
+          model.config().sequence);
+  const std::int64_t rows = model.config().trained_rows(probe.settings().sequence);
+  require(rows >= probe.facts().rows_asking, "evaluation: expected a model with logits for {} rows, got {}",
+          probe.facts().rows_asking, rows);
   const at::NoGradGuard no_grad;
   ForwardContext context;
   context.bfloat16 = options.bfloat16;

@@ -25,9 +25,9 @@ ProbeCurve evaluate_probe(const Checkpoint& checkpoint, const Probe& probe, cons
   curve.architecture = checkpoint.model().architecture;
   curve.layers = checkpoint.model().layers;
   curve.probe = probe.description();
-  curve.distance_means = probe.distance_means();
-  curve.chance = probe.chance();
-  const std::int64_t last = probe.sequence() - 1;
+  curve.distance_means = probe.facts().distance_means;
+  curve.chance = probe.facts().chance;
+  const std::int64_t last = probe.settings().sequence - 1;
   curve.reach = last - reach(checkpoint.model(), last);
   return curve;
 }

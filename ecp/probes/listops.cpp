@@ -29,12 +29,12 @@ class Writer {
       out_.push_back(draws_.below(10));
       return out_.back();
     }
-    const std::int64_t operation = draws_.between(ListOps::minimum, ListOps::sum);
+    const std::int64_t operation = draws_.between(listops::minimum, listops::sum);
     out_.push_back(operation);
     std::vector<std::int64_t> values;
     for (const std::int64_t part : parts(length - 2, longest(depth - 1, arguments_, length)))
       values.push_back(write(part, depth - 1));
-    out_.push_back(ListOps::close);
+    out_.push_back(listops::close);
     return value(operation, values);
   }
 
@@ -74,11 +74,11 @@ class Writer {
     std::int64_t sum = 0;
     for (const std::int64_t one : values) sum += one;
     switch (operation) {
-      case ListOps::minimum:
+      case listops::minimum:
         return values.front();
-      case ListOps::maximum:
+      case listops::maximum:
         return values.back();
-      case ListOps::median:
+      case listops::median:
         return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
       default:
         return sum % 10;
@@ -90,36 +90,44 @@ class Writer {
   std::vector<std::int64_t>& out_;
 };
 
+class ListOps : public Probe {
+ public:
+  using Probe::Probe;
+
+  [[nodiscard]] ProbeExample training(std::uint64_t seed, std::uint64_t number) const override {
+    return at(Draws(seed, number).between(settings().nearest, settings().farthest), seed, number);
+  }
+
+ private:
+  [[nodiscard]] ProbeExample asking(std::int64_t distance, std::uint64_t seed,
+                                    std::uint64_t number) const override {
+    const auto n = static_cast<std::size_t>(settings().sequence);
+    Draws draws(seed, number);
+    draws.below(1);  // what `training` has drawn
+    ProbeExample example;
+    example.tokens.assign(n - 1 - static_cast<std::size_t>(distance), listops::padding);
+    const std::int64_t value = Writer(settings().items, draws, example.tokens).write(distance, deepest);
+    example.tokens.push_back(listops::equals);
+    example.targets.assign(n, -1);
+    example.targets.back() = value;
+    return example;
+  }
+};
+
 }  // namespace
 
-ListOps::ListOps(const ProbeSettings& settings) : Probe(settings, 10) {
-  require(items() >= 4, "data.probe_items: expected at least 4 arguments of a list, got {}", items());
-  check();
-}
-
-std::int64_t ListOps::vocab() const { return padding + 1; }
-double ListOps::chance() const { return 0.1; }
-std::string ListOps::distance_means() const { return "length of the expression in tokens"; }
-std::int64_t ListOps::least_distance() const { return shortest_list; }
-std::int64_t ListOps::most_distance() const {
-  return longest(deepest, items(), std::max<std::int64_t>(sequence() - 1, 0));
-}
-
-ProbeExample ListOps::training(std::uint64_t seed, std::uint64_t number) const {
-  return at(Draws(seed, number).between(nearest(), farthest()), seed, number);
-}
-
-ProbeExample ListOps::at(std::int64_t distance, std::uint64_t seed, std::uint64_t number) const {
-  require_distance(distance);
-  Draws draws(seed, number);
-  draws.below(1);  // what `training` has drawn
-  ProbeExample example;
-  example.tokens.assign(static_cast<std::size_t>(sequence() - distance - 1), padding);
-  const std::int64_t value = Writer(items(), draws, example.tokens).write(distance, deepest);
-  example.tokens.push_back(equals);
-  example.targets.assign(static_cast<std::size_t>(sequence()), -1);
-  example.targets.back() = value;
-  return example;
+std::unique_ptr<Probe> make_listops(ProbeSettings settings) {
+  if (settings.items == 0) settings.items = 10;
+  require(settings.items >= 4, "data.probe_items: expected at least 4 arguments of a list, got {}",
+          settings.items);
+  ProbeFacts facts;
+  facts.vocab = listops::padding + 1;
+  facts.answers = facts.rows_asking = 1;
+  facts.chance = 0.1;
+  facts.distance_means = "length of the expression in tokens";
+  facts.least_distance = shortest_list;
+  facts.most_distance = longest(deepest, settings.items, std::max<std::int64_t>(settings.sequence - 1, 0));
+  return std::make_unique<ListOps>(std::move(settings), std::move(facts));
 }
 
 }  // namespace ecp

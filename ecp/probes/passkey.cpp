@@ -1,6 +1,6 @@
 #include <algorithm>
+#include <utility>
 
-#include "ecp/base/error.h"
 #include "ecp/probes/draws.h"
 #include "ecp/probes/tasks.h"
 
@@ -32,38 +32,47 @@ void put(ProbeExample& example, std::int64_t size, std::int64_t distance, std::i
   }
 }
 
+class Passkey : public Probe {
+ public:
+  using Probe::Probe;
+
+  [[nodiscard]] ProbeExample training(std::uint64_t seed, std::uint64_t number) const override {
+    const auto& [task, sequence, nearest, farthest, items] = settings();
+    Draws draws(seed, number);
+    ProbeExample example = noise(sequence, draws);
+    // From the end: a question, its key, the question before it. A few words keep rounds apart.
+    std::int64_t last = sequence - 1;
+    while (last - items >= nearest) {
+      const std::int64_t distance = draws.between(nearest, std::min(farthest, last - items));
+      put(example, items, distance, last, draws);
+      last -= distance + items + 1 + draws.below(16);
+    }
+    return example;
+  }
+
+ private:
+  [[nodiscard]] ProbeExample asking(std::int64_t distance, std::uint64_t seed,
+                                    std::uint64_t number) const override {
+    Draws draws(seed, number);
+    ProbeExample example = noise(settings().sequence, draws);
+    put(example, settings().items, distance, settings().sequence - 1, draws);
+    return example;
+  }
+};
+
 }  // namespace
 
-Passkey::Passkey(const ProbeSettings& settings) : Probe(settings, 5) { check(); }
-
-std::int64_t Passkey::vocab() const { return first_word + words; }
-double Passkey::chance() const { return 1.0 / static_cast<double>(digits); }
-std::string Passkey::distance_means() const { return "tokens from the row that asks for a digit back to it"; }
-
-// The question's mark comes after the key's last digit; the key's mark is row 0 at the earliest.
-std::int64_t Passkey::least_distance() const { return items(); }
-std::int64_t Passkey::most_distance() const { return sequence() - items() - 1; }
-
-ProbeExample Passkey::training(std::uint64_t seed, std::uint64_t number) const {
-  Draws draws(seed, number);
-  ProbeExample example = noise(sequence(), draws);
-  // From the end: a question, its key, the question before it. The first word after a question's mark and
-  // digits is any, so gaps of a few words keep rounds apart.
-  std::int64_t last = sequence() - 1;
-  while (last - items() >= nearest()) {
-    const std::int64_t distance = draws.between(nearest(), std::min(farthest(), last - items()));
-    put(example, items(), distance, last, draws);
-    last -= distance + items() + 1 + draws.below(16);
-  }
-  return example;
-}
-
-ProbeExample Passkey::at(std::int64_t distance, std::uint64_t seed, std::uint64_t number) const {
-  require_distance(distance);
-  Draws draws(seed, number);
-  ProbeExample example = noise(sequence(), draws);
-  put(example, items(), distance, sequence() - 1, draws);
-  return example;
+std::unique_ptr<Probe> make_passkey(ProbeSettings settings) {
+  if (settings.items == 0) settings.items = 5;
+  ProbeFacts facts;
+  facts.vocab = first_word + words;
+  facts.answers = facts.rows_asking = settings.items;
+  facts.chance = 1.0 / static_cast<double>(digits);
+  facts.distance_means = "tokens from the row that asks for a digit back to it";
+  // The question's mark comes after the key's last digit; the key's mark is row 0 at the earliest.
+  facts.least_distance = settings.items;
+  facts.most_distance = settings.sequence - settings.items - 1;
+  return std::make_unique<Passkey>(std::move(settings), std::move(facts));
 }
 
 }  // namespace ecp

@@ -9,34 +9,22 @@
 
 namespace ecp {
 
-Probe::Probe(ProbeSettings settings, std::int64_t items) : settings_(std::move(settings)) {
-  if (settings_.items == 0) settings_.items = items;
-  constexpr std::int64_t most = INT32_MAX;  // products of two don't overflow
-  for (const std::int64_t value :
-       {settings_.sequence, settings_.nearest, settings_.farthest, settings_.items})
-    require(value >= 0 && value <= most, "probe: expected sizes of 0 to {}, got {}", most, value);
-}
-
-void Probe::check() {
-  const std::int64_t least = least_distance(), most = most_distance();
+Probe::Probe(ProbeSettings settings, ProbeFacts facts)
+    : settings_(std::move(settings)), facts_(std::move(facts)) {
+  auto& [task, sequence, nearest, farthest, items] = settings_;
+  const std::int64_t least = facts_.least_distance, most = facts_.most_distance;
   require(least <= most,
           "data.probe \"{}\" with {} items doesn't fit into {} tokens: expected a longer model.sequence or a "
           "smaller data.probe_items",
-          settings_.task, settings_.items, settings_.sequence);
-  if (settings_.nearest == 0) settings_.nearest = least;
-  if (settings_.farthest == 0) settings_.farthest = most;
-  require(settings_.nearest >= least && settings_.nearest <= most,
+          task, items, sequence);
+  if (nearest == 0) nearest = least;
+  if (farthest == 0) farthest = most;
+  require(nearest >= least && nearest <= most,
           "data.probe_nearest: expected {} to {} (\"{}\" with {} items in {} tokens), got {}", least, most,
-          settings_.task, settings_.items, settings_.sequence, settings_.nearest);
-  require(settings_.farthest >= settings_.nearest && settings_.farthest <= most,
-          "data.probe_farthest: expected {} to {} (\"{}\" with {} items in {} tokens), got {}",
-          settings_.nearest, most, settings_.task, settings_.items, settings_.sequence, settings_.farthest);
-}
-
-void Probe::require_distance(std::int64_t distance) const {
-  require(distance >= least_distance() && distance <= most_distance(),
-          "distance: expected {} to {} (\"{}\" with {} items in {} tokens), got {}", least_distance(),
-          most_distance(), settings_.task, settings_.items, settings_.sequence, distance);
+          task, items, sequence, nearest);
+  require(farthest >= nearest && farthest <= most,
+          "data.probe_farthest: expected {} to {} (\"{}\" with {} items in {} tokens), got {}", nearest, most,
+          task, items, sequence, farthest);
 }
 
 std::string Probe::description() const {
@@ -44,10 +32,19 @@ std::string Probe::description() const {
                      settings_.nearest, settings_.farthest, settings_.sequence);
 }
 
+ProbeExample Probe::at(std::int64_t distance, std::uint64_t seed, std::uint64_t number) const {
+  require(distance >= facts_.least_distance && distance <= facts_.most_distance,
+          "distance: expected {} to {} (\"{}\" with {} items in {} tokens), got {}", facts_.least_distance,
+          facts_.most_distance, settings_.task, settings_.items, settings_.sequence, distance);
+  return asking(distance, seed, number);
+}
+
 std::unique_ptr<Probe> make_probe(const ProbeSettings& settings) {
-  if (settings.task == "passkey") return std::make_unique<Passkey>(settings);
-  if (settings.task == "recall") return std::make_unique<Recall>(settings);
-  if (settings.task == "listops") return std::make_unique<ListOps>(settings);
+  for (const std::int64_t value : {settings.sequence, settings.nearest, settings.farthest, settings.items})
+    require(value >= 0 && value <= INT32_MAX, "probe: expected sizes of 0 to {}, got {}", INT32_MAX, value);
+  if (settings.task == "passkey") return make_passkey(settings);
+  if (settings.task == "recall") return make_recall(settings);
+  if (settings.task == "listops") return make_listops(settings);
   const std::vector<std::string> tasks{"passkey", "recall", "listops"};
   fail("unknown probe '{}'{}", settings.task, did_you_mean(settings.task, tasks));
 }

@@ -24,48 +24,44 @@ struct ProbeExample {
   std::vector<std::int64_t> targets;  // [n]: what the row's next token has to be; −1: nothing is asked
 };
 
+/// What follows from a task and its settings.
+struct ProbeFacts {
+  std::int64_t vocab = 0;
+  std::int64_t answers = 0;      // of `Probe::at`; the last rows ask for all of them,
+  std::int64_t rows_asking = 0;  // of which so many suffice
+  double chance = 0;             // share of the answers that guessing gets right
+  std::string distance_means;    // "tokens from the row that asks for a digit back to it"
+  std::int64_t least_distance = 0, most_distance = 0;  // that fit into the sequence
+};
+
 class Probe {
  public:
+  /// Fails unless the distances of `settings`, whose `items` aren't 0, fit; those that are 0 become the
+  /// least and the greatest that do.
+  Probe(ProbeSettings settings, ProbeFacts facts);
   virtual ~Probe() = default;
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
 
-  [[nodiscard]] std::int64_t sequence() const { return settings_.sequence; }
-  /// Distances that training draws from.
-  [[nodiscard]] std::int64_t nearest() const { return settings_.nearest; }
-  [[nodiscard]] std::int64_t farthest() const { return settings_.farthest; }
-  [[nodiscard]] std::int64_t items() const { return settings_.items; }
-  /// All of the above and the task, in one line: two probes with the same are the same.
+  /// Without zeros: training draws distances from `nearest` to `farthest`.
+  [[nodiscard]] const ProbeSettings& settings() const { return settings_; }
+  [[nodiscard]] const ProbeFacts& facts() const { return facts_; }
+  /// The settings in one line: two probes with the same are the same.
   [[nodiscard]] std::string description() const;
 
-  [[nodiscard]] virtual std::int64_t vocab() const = 0;
-  /// Answers of `at`; all are asked for by the last rows, of which `rows_asking` suffice.
-  [[nodiscard]] virtual std::int64_t answers() const = 0;
-  [[nodiscard]] virtual std::int64_t rows_asking() const = 0;
-  /// The share of answers that guessing gets right.
-  [[nodiscard]] virtual double chance() const = 0;
-  /// What distance means: "tokens from an answer back to what it repeats".
-  [[nodiscard]] virtual std::string distance_means() const = 0;
-  /// The least distance and the greatest that fit a sequence.
-  [[nodiscard]] virtual std::int64_t least_distance() const = 0;
-  [[nodiscard]] virtual std::int64_t most_distance() const = 0;
-
-  /// An example to train on, of distances between `nearest` and `farthest`. The last row is always asked.
+  /// An example to train on. The last row is always asked.
   [[nodiscard]] virtual ProbeExample training(std::uint64_t seed, std::uint64_t number) const = 0;
-  /// An example to measure with: `answers()` questions in the last rows, each at `distance`.
-  [[nodiscard]] virtual ProbeExample at(std::int64_t distance, std::uint64_t seed,
-                                        std::uint64_t number) const = 0;
+  /// An example to measure with: all its questions stand in the last rows, each at `distance`. Fails if that
+  /// doesn't fit.
+  [[nodiscard]] ProbeExample at(std::int64_t distance, std::uint64_t seed, std::uint64_t number) const;
 
  protected:
-  /// Zeros of `settings` become `items` here and, by `check`, the distances that fit.
-  Probe(ProbeSettings settings, std::int64_t items);
-  /// Fails unless the distances fit; to be called by every task's constructor.
-  void check();
-  /// Fails unless `distance` fits.
-  void require_distance(std::int64_t distance) const;
+  [[nodiscard]] virtual ProbeExample asking(std::int64_t distance, std::uint64_t seed,
+                                            std::uint64_t number) const = 0;
 
  private:
   ProbeSettings settings_;
+  ProbeFacts facts_;
 };
 
 /// Fails if there is no such task, or if it doesn't fit into the sequence.

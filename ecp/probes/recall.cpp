@@ -2,7 +2,6 @@
 #include <numeric>
 #include <utility>
 
-#include "ecp/base/error.h"
 #include "ecp/probes/draws.h"
 #include "ecp/probes/tasks.h"
 
@@ -45,49 +44,57 @@ struct Pairs {
   }
 };
 
+class Recall : public Probe {
+ public:
+  using Probe::Probe;
+
+  [[nodiscard]] ProbeExample training(std::uint64_t seed, std::uint64_t number) const override {
+    const auto& [task, n, nearest, farthest, items] = settings();
+    Draws draws(seed, number);
+    // The last row asks for some pair at a distance that places all; the others ask where there is room.
+    const std::int64_t at_end = draws.below(items);
+    const std::int64_t value_row = n - 1 - draws.between(nearest, std::min(farthest, n - 2 - 2 * at_end));
+    const std::int64_t begin = value_row - 1 - 2 * at_end;
+    Pairs pairs(n, items, begin, draws);
+    pairs.ask(at_end, n - 1);
+    const std::int64_t free = begin + 2 * items;  // the first row after the pairs
+    for (std::int64_t pair = 0; pair < items; ++pair) {
+      if (pair == at_end) continue;
+      const std::int64_t value = begin + 2 * pair + 1;
+      const std::int64_t first = std::max(free, value + nearest), last = std::min(n - 1, value + farthest);
+      if (first > last) continue;
+      std::int64_t row = draws.between(first, last);
+      for (std::int64_t tries = 0; tries < 8 && pairs.asks(row); ++tries) row = draws.between(first, last);
+      if (!pairs.asks(row)) pairs.ask(pair, row);
+    }
+    return pairs.example;
+  }
+
+ private:
+  [[nodiscard]] ProbeExample asking(std::int64_t distance, std::uint64_t seed,
+                                    std::uint64_t number) const override {
+    const std::int64_t items = settings().items, begin = settings().sequence - distance - 2 * items;
+    Draws draws(seed, number);
+    Pairs pairs(settings().sequence, items, begin, draws);
+    for (std::int64_t pair = 0; pair < items; ++pair) pairs.ask(pair, begin + 2 * pair + 1 + distance);
+    return pairs.example;
+  }
+};
+
 }  // namespace
 
-Recall::Recall(const ProbeSettings& settings) : Probe(settings, 8) { check(); }
-
-std::int64_t Recall::vocab() const { return keys_for(items()) + values + words; }
-double Recall::chance() const { return 1.0 / static_cast<double>(values); }
-std::string Recall::distance_means() const {
-  return "tokens from the row that holds a key again back to its value";
-}
-
-// No question stands amid the pairs; the first pair is rows 0 and 1 at the earliest.
-std::int64_t Recall::least_distance() const { return 2 * items() - 1; }
-std::int64_t Recall::most_distance() const { return sequence() - 2 * items(); }
-
-ProbeExample Recall::training(std::uint64_t seed, std::uint64_t number) const {
-  Draws draws(seed, number);
-  const std::int64_t n = sequence();
-  // The last row asks for some pair at a distance that places all; the others ask where there is room.
-  const std::int64_t at_end = draws.below(items());
-  const std::int64_t value_row = n - 1 - draws.between(nearest(), std::min(farthest(), n - 2 - 2 * at_end));
-  const std::int64_t begin = value_row - 1 - 2 * at_end;
-  Pairs pairs(n, items(), begin, draws);
-  pairs.ask(at_end, n - 1);
-  const std::int64_t free = begin + 2 * items();  // the first row after the pairs
-  for (std::int64_t pair = 0; pair < items(); ++pair) {
-    if (pair == at_end) continue;
-    const std::int64_t value = begin + 2 * pair + 1;
-    const std::int64_t first = std::max(free, value + nearest()), last = std::min(n - 1, value + farthest());
-    if (first > last) continue;
-    std::int64_t row = draws.between(first, last);
-    for (std::int64_t tries = 0; tries < 8 && pairs.asks(row); ++tries) row = draws.between(first, last);
-    if (!pairs.asks(row)) pairs.ask(pair, row);
-  }
-  return pairs.example;
-}
-
-ProbeExample Recall::at(std::int64_t distance, std::uint64_t seed, std::uint64_t number) const {
-  require_distance(distance);
-  Draws draws(seed, number);
-  const std::int64_t begin = sequence() - distance - 2 * items();
-  Pairs pairs(sequence(), items(), begin, draws);
-  for (std::int64_t pair = 0; pair < items(); ++pair) pairs.ask(pair, begin + 2 * pair + 1 + distance);
-  return pairs.example;
+std::unique_ptr<Probe> make_recall(ProbeSettings settings) {
+  if (settings.items == 0) settings.items = 8;
+  ProbeFacts facts;
+  facts.vocab = keys_for(settings.items) + values + words;
+  facts.answers = settings.items;
+  facts.rows_asking = 2 * settings.items - 1;
+  facts.chance = 1.0 / static_cast<double>(values);
+  facts.distance_means = "tokens from the row that holds a key again back to its value";
+  // No question stands amid the pairs; the first pair is rows 0 and 1 at the earliest.
+  facts.least_distance = 2 * settings.items - 1;
+  facts.most_distance = settings.sequence - 2 * settings.items;
+  return std::make_unique<Recall>(std::move(settings), std::move(facts));
 }
 
 }  // namespace ecp

@@ -11,7 +11,7 @@ namespace ecp {
 namespace {
 
 Config with_vocab(Config config) {
-  config.model.vocab = make_probe(config.probe())->vocab();
+  config.model.vocab = make_probe(config.probe())->facts().vocab;
   return config;
 }
 
@@ -31,7 +31,7 @@ Task::Batch ProbeTask::next(std::int64_t step) {
     samples.push_back(static_cast<std::int64_t>(number));
     batch.places.push_back({0, number});
   }
-  const ProbeBatch rows(examples, config().model.trained_rows(probe_->sequence()));
+  const ProbeBatch rows(examples, config().model.trained_rows(probe_->settings().sequence));
   batch.loss_sum =
       model_.masked_loss_sum(rows.tokens_BN, rows.targets_BR, training_context(step, std::move(samples)));
   batch.trained = rows.asked;
@@ -40,8 +40,9 @@ Task::Batch ProbeTask::next(std::int64_t step) {
 
 std::optional<Measurement> ProbeTask::measure(const ProgressFunction& progress) {
   ProbeOptions options;
-  options.distances = even_distances(probe_->nearest(), probe_->farthest(), 16);
-  const std::int64_t examples = (config().eval.tokens + probe_->sequence() - 1) / probe_->sequence();
+  options.distances = even_distances(probe_->settings().nearest, probe_->settings().farthest, 16);
+  const std::int64_t examples =
+      (config().eval.tokens + probe_->settings().sequence - 1) / probe_->settings().sequence;
   const auto distances = static_cast<std::int64_t>(options.distances.size());
   options.examples = examples == 0 ? 16 : std::max<std::int64_t>(1, examples / distances);
   options.batch = config().eval.batch;
@@ -60,8 +61,8 @@ std::optional<Measurement> ProbeTask::measure(const ProgressFunction& progress) 
 }
 
 std::string ProbeTask::describe_score(double score) const {
-  return fmt::format("best accuracy over distances {} to {}: {:.2f} %", probe_->nearest(), probe_->farthest(),
-                     100 * (1 - score));
+  return fmt::format("best accuracy over distances {} to {}: {:.2f} %", probe_->settings().nearest,
+                     probe_->settings().farthest, 100 * (1 - score));
 }
 
 std::string ProbeTask::describe(const std::vector<Place>& places) const {

@@ -23,7 +23,7 @@ std::unique_ptr<LanguageModel> small_model(const Probe& probe, const std::string
   config.sequence = n;
   config.block = 8;
   config.latents = architecture == "ecp" ? 0 : 20;
-  config.vocab = probe.vocab();
+  config.vocab = probe.facts().vocab;
   auto model = std::make_unique<LanguageModel>(config);
   model->initialize(3);
   return model;

@@ -40,21 +40,21 @@ ProbeSettings any_settings(const std::string& task, std::int64_t least_items, st
   const auto items = *rc::gen::inRange(least_items, most_items + 1);
   const auto n = *rc::gen::inRange<std::int64_t>(4 * items + 8, 300);
   const auto probe = make_probe(settings_of(task, n, items));
-  const auto a = *rc::gen::inRange(probe->least_distance(), probe->most_distance() + 1),
-             b = *rc::gen::inRange(probe->least_distance(), probe->most_distance() + 1);
+  const auto a = *rc::gen::inRange(probe->facts().least_distance, probe->facts().most_distance + 1),
+             b = *rc::gen::inRange(probe->facts().least_distance, probe->facts().most_distance + 1);
   return settings_of(task, n, items, std::min(a, b), std::max(a, b));
 }
 
 /// Checks what every example must be; the rows that are asked.
 std::vector<std::int64_t> check_example(const Probe& probe, const ProbeExample& example) {
-  const auto n = static_cast<std::size_t>(probe.sequence());
+  const auto n = static_cast<std::size_t>(probe.settings().sequence);
   RC_ASSERT(example.tokens.size() == n);
   RC_ASSERT(example.targets.size() == n);
-  for (const std::int64_t token : example.tokens) RC_ASSERT(token >= 0 && token < probe.vocab());
-  for (const std::int64_t target : example.targets) RC_ASSERT(target >= -1 && target < probe.vocab());
+  for (const std::int64_t token : example.tokens) RC_ASSERT(token >= 0 && token < probe.facts().vocab);
+  for (const std::int64_t target : example.targets) RC_ASSERT(target >= -1 && target < probe.facts().vocab);
   const auto rows = asked(example);
   RC_ASSERT(!rows.empty());
-  RC_ASSERT(rows.back() == probe.sequence() - 1);
+  RC_ASSERT(rows.back() == probe.settings().sequence - 1);
   return rows;
 }
 
@@ -82,18 +82,18 @@ RC_GTEST_PROP(Passkey, AsksForTheLastKeysDigits, ()) {
   const auto number = *rc::gen::arbitrary<std::uint64_t>();
   ProbeExample example = probe->training(1, number);
   std::vector<std::int64_t> rows = check_example(*probe, example);
-  RC_ASSERT(rows.size() % static_cast<std::size_t>(probe->items()) == 0);
-  for (std::size_t i = static_cast<std::size_t>(probe->items()) - 1; i < rows.size();
-       i += static_cast<std::size_t>(probe->items())) {
-    const std::int64_t distance = check_passkey(example, probe->items(), rows[i]);
-    RC_ASSERT(distance >= probe->nearest() && distance <= probe->farthest());
+  RC_ASSERT(rows.size() % static_cast<std::size_t>(probe->settings().items) == 0);
+  for (std::size_t i = static_cast<std::size_t>(probe->settings().items) - 1; i < rows.size();
+       i += static_cast<std::size_t>(probe->settings().items)) {
+    const std::int64_t distance = check_passkey(example, probe->settings().items, rows[i]);
+    RC_ASSERT(distance >= probe->settings().nearest && distance <= probe->settings().farthest);
   }
-  const auto distance = *rc::gen::inRange(probe->least_distance(), probe->most_distance() + 1);
+  const auto distance = *rc::gen::inRange(probe->facts().least_distance, probe->facts().most_distance + 1);
   example = probe->at(distance, 1, number);
   rows = check_example(*probe, example);
-  RC_ASSERT(static_cast<std::int64_t>(rows.size()) == probe->answers());
-  RC_ASSERT(rows.front() >= probe->sequence() - probe->rows_asking());
-  RC_ASSERT(check_passkey(example, probe->items(), rows.back()) == distance);
+  RC_ASSERT(static_cast<std::int64_t>(rows.size()) == probe->facts().answers);
+  RC_ASSERT(rows.front() >= probe->settings().sequence - probe->facts().rows_asking);
+  RC_ASSERT(check_passkey(example, probe->settings().items, rows.back()) == distance);
 }
 
 /// Checks that `row` asks for the value of a key that stands once before, and is asked for once; how far
@@ -114,13 +114,13 @@ RC_GTEST_PROP(Recall, AsksForTheValuesOfKeys, ()) {
   ProbeExample example = probe->training(1, number);
   for (const std::int64_t row : check_example(*probe, example)) {
     const std::int64_t distance = check_recall(example, row);
-    RC_ASSERT(distance >= probe->nearest() && distance <= probe->farthest());
+    RC_ASSERT(distance >= probe->settings().nearest && distance <= probe->settings().farthest);
   }
-  const auto distance = *rc::gen::inRange(probe->least_distance(), probe->most_distance() + 1);
+  const auto distance = *rc::gen::inRange(probe->facts().least_distance, probe->facts().most_distance + 1);
   example = probe->at(distance, 1, number);
   const auto rows = check_example(*probe, example);
-  RC_ASSERT(static_cast<std::int64_t>(rows.size()) == probe->items());
-  RC_ASSERT(rows.front() >= probe->sequence() - probe->rows_asking());
+  RC_ASSERT(static_cast<std::int64_t>(rows.size()) == probe->settings().items);
+  RC_ASSERT(rows.front() >= probe->settings().sequence - probe->facts().rows_asking);
   for (const std::int64_t row : rows) RC_ASSERT(check_recall(example, row) == distance);
 }
 
@@ -137,16 +137,16 @@ struct Reader {
     deepest = std::max(deepest, depth + 1);
     operations.insert(token);
     std::vector<std::int64_t> arguments;
-    while (tokens.at(place) != ListOps::close) arguments.push_back(read(depth + 1));
+    while (tokens.at(place) != listops::close) arguments.push_back(read(depth + 1));
     ++place;
     const auto count = static_cast<std::int64_t>(arguments.size());
     RC_ASSERT(count >= 2);
     most_arguments = std::max(most_arguments, count);
-    if (token == ListOps::minimum) return *std::min_element(arguments.begin(), arguments.end());
-    if (token == ListOps::maximum) return *std::max_element(arguments.begin(), arguments.end());
-    if (token == ListOps::sum)
+    if (token == listops::minimum) return *std::min_element(arguments.begin(), arguments.end());
+    if (token == listops::maximum) return *std::max_element(arguments.begin(), arguments.end());
+    if (token == listops::sum)
       return std::accumulate(arguments.begin(), arguments.end(), std::int64_t{0}) % 10;
-    RC_ASSERT(token == ListOps::median);
+    RC_ASSERT(token == listops::median);
     std::sort(arguments.begin(), arguments.end());
     return (arguments[static_cast<std::size_t>((count - 1) / 2)] +
             arguments[static_cast<std::size_t>(count / 2)]) /
@@ -157,30 +157,31 @@ struct Reader {
 RC_GTEST_PROP(ListOps, AsksForTheExpressionsValue, ()) {
   const auto probe = make_probe(any_settings("listops", 4, 12));
   const auto number = *rc::gen::arbitrary<std::uint64_t>();
-  const auto distance = *rc::gen::inRange(probe->least_distance(), probe->most_distance() + 1);
+  const auto distance = *rc::gen::inRange(probe->facts().least_distance, probe->facts().most_distance + 1);
   const ProbeExample example = probe->at(distance, 1, number);
   RC_ASSERT(check_example(*probe, example).size() == 1U);
-  const auto n = static_cast<std::size_t>(probe->sequence()), length = static_cast<std::size_t>(distance);
-  for (std::size_t i = 0; i < n - 1 - length; ++i) RC_ASSERT(example.tokens[i] == ListOps::padding);
-  RC_ASSERT(example.tokens.back() == ListOps::equals);
+  const auto n = static_cast<std::size_t>(probe->settings().sequence),
+             length = static_cast<std::size_t>(distance);
+  for (std::size_t i = 0; i < n - 1 - length; ++i) RC_ASSERT(example.tokens[i] == listops::padding);
+  RC_ASSERT(example.tokens.back() == listops::equals);
   Reader reader{example.tokens, n - 1 - length};
   RC_ASSERT(reader.read() == example.targets.back());
   RC_ASSERT(reader.place == n - 1);
   RC_ASSERT(reader.deepest <= 10);
-  RC_ASSERT(reader.most_arguments <= probe->items());
+  RC_ASSERT(reader.most_arguments <= probe->settings().items);
 
   const ProbeExample training = probe->training(1, number);
   check_example(*probe, training);
   const auto begin = std::find_if(training.tokens.begin(), training.tokens.end(),
-                                  [](std::int64_t token) { return token != ListOps::padding; });
+                                  [](std::int64_t token) { return token != listops::padding; });
   const auto trained = training.tokens.end() - begin - 1;
-  RC_ASSERT(trained >= probe->nearest() && trained <= probe->farthest());
+  RC_ASSERT(trained >= probe->settings().nearest && trained <= probe->settings().farthest);
 }
 
 TEST(ListOps, EveryLengthHasAnExpressionUpToTheLongest) {
   for (const std::int64_t items : {4, 10}) {
     const auto probe = make_probe(settings_of("listops", 200, items));
-    EXPECT_EQ(probe->most_distance(), 199);
+    EXPECT_EQ(probe->facts().most_distance, 199);
     std::set<std::int64_t> seen;
     for (std::int64_t length = 4; length <= 199; ++length)
       for (const std::int64_t token : probe->at(length, 3, static_cast<std::uint64_t>(length)).tokens)
@@ -206,13 +207,13 @@ TEST(Probe, ExamplesAreFunctionsOfSeedAndNumber) {
 TEST(Probe, AnswersAreSpreadEvenly) {
   for (const char* task : {"passkey", "recall"}) {
     const auto probe = make_probe(settings_of(task, 64));
-    std::vector<std::int64_t> seen(static_cast<std::size_t>(probe->vocab()), 0);
+    std::vector<std::int64_t> seen(static_cast<std::size_t>(probe->facts().vocab), 0);
     std::int64_t all = 0;
     for (std::uint64_t number = 0; number < 500; ++number)
       for (const std::int64_t target : probe->training(1, number).targets)
         if (target >= 0) ++seen[static_cast<std::size_t>(target)], ++all;
     const auto most = static_cast<double>(*std::max_element(seen.begin(), seen.end()));
-    EXPECT_LT(most / static_cast<double>(all), 2 * probe->chance()) << task;
+    EXPECT_LT(most / static_cast<double>(all), 2 * probe->facts().chance) << task;
   }
 }
 

@@ -27,9 +27,9 @@ std::vector<std::int64_t> parse_one(const std::string& text, const Probe& probe)
     at = after + 1;
   }
   for (std::size_t i = 0; i < std::min<std::size_t>(2, numbers.size()); ++i)
-    require(numbers[i] >= probe.least_distance() && numbers[i] <= probe.most_distance(),
-            "--distances: expected {} to {} ({}), got {}", probe.least_distance(), probe.most_distance(),
-            probe.description(), numbers[i]);
+    require(numbers[i] >= probe.facts().least_distance && numbers[i] <= probe.facts().most_distance,
+            "--distances: expected {} to {} ({}), got {}", probe.facts().least_distance,
+            probe.facts().most_distance, probe.description(), numbers[i]);
   if (numbers.size() == 1) return numbers;
   require(numbers[0] <= numbers[1] && (numbers.size() == 2 || numbers[2] >= 1),
           "--distances: expected FROM:TO[:STEP] with FROM <= TO and STEP >= 1, got '{}'", text);
@@ -44,7 +44,7 @@ std::vector<std::int64_t> parse_one(const std::string& text, const Probe& probe)
 
 std::vector<std::int64_t> parse_distances(const std::vector<std::string>& texts, const Probe& probe) {
   if (texts.empty())
-    return even_distances(probe.least_distance(), probe.most_distance(), distances_of_a_range);
+    return even_distances(probe.facts().least_distance, probe.facts().most_distance, distances_of_a_range);
   std::vector<std::int64_t> all;
   for (const std::string& text : texts) {
     const std::vector<std::int64_t> some = parse_one(text, probe);
