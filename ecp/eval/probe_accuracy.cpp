@@ -13,7 +13,7 @@
 namespace ecp {
 namespace {
 
-/// Training's seeds are below 2^62.
+/// Plus the distance; training's seeds are below 2^62.
 constexpr std::uint64_t evaluation_seed = std::uint64_t{1} << 63;
 
 }  // namespace
@@ -56,9 +56,9 @@ std::vector<ProbePoint> measure_probe(LanguageModel& model, const Probe& probe, 
     while (point.examples < options.examples) {
       const std::int64_t size = std::min(options.batch, options.examples - point.examples);
       std::vector<ProbeExample> examples;
-      for (std::int64_t i = 0; i < size; ++i)
-        examples.push_back(
-            probe.at(distance, evaluation_seed, static_cast<std::uint64_t>(point.examples + i)));
+      for (std::int64_t i = point.examples; i < point.examples + size; ++i)
+        examples.push_back(probe.at(distance, evaluation_seed + static_cast<std::uint64_t>(distance),
+                                    static_cast<std::uint64_t>(i)));
       const ProbeBatch batch(examples, rows);
       const at::Tensor targets_BR = batch.targets_BR, asked_BR = targets_BR.ge(0);
       const at::Tensor logits_BRV = model.logits(batch.tokens_BN, context);

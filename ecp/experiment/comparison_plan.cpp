@@ -71,6 +71,9 @@ void plan_budget(PlannedModel& model, std::int64_t tokens) {
 
 void require_same_data(const std::vector<PlannedModel>& models, bool has_budget) {
   const PlannedModel& first = models.front();
+  for (const PlannedModel& model : models)
+    require(!model.config.data.train.empty(),
+            "'{}': data.train: expected token files: a comparison is of language models of text", model.name);
   require(!first.config.data.validation.empty(),
           "'{}': data.validation: expected a token file, by which a run's best checkpoint is chosen",
           first.name);

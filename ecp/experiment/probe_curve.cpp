@@ -30,7 +30,7 @@ std::string picture(const ProbeCurve& curve) {
   chart.series.push_back(std::move(chance));
   if (curve.reach >= curve.points.front().distance && curve.reach <= curve.points.back().distance)
     chart.marks.push_back({static_cast<double>(curve.reach), fmt::format("reach {}", curve.reach)});
-  return render(chart);
+  return "<div class=\"charts\">\n" + render(chart) + "</div>\n";
 }
 
 std::string number(const std::string& text) { return fmt::format("<td class=\"number\">{}</td>", text); }
@@ -72,7 +72,8 @@ std::string probe_page(const ProbeCurve& curve) {
   return html_page(
       title,
       fmt::format("<h1>{}</h1>\n<p>Distance: {}. The last row of this model can see {} tokens back through "
-                  "its layers; what stands farther away can't reach it. Guessing gets {} % right.</p>\n{}{}",
+                  "its layers, as far as the dotted line; what stands farther away can't reach it. Guessing "
+                  "gets {} % right.</p>\n{}{}",
                   escape_html(title), escape_html(curve.distance_means), curve.reach,
                   decimal(100 * curve.chance, 1), picture(curve), table(curve)));
 }

@@ -44,7 +44,8 @@ TEST(ProbeAccuracy, CountsWhatTheModelSays) {
       double loss = 0;
       std::int64_t right = 0, whole = 0;
       for (std::uint64_t number = 0; number < 5; ++number) {
-        const ProbeExample example = probe->at(point.distance, std::uint64_t{1} << 63, number);
+        const ProbeExample example = probe->at(
+            point.distance, (std::uint64_t{1} << 63) + static_cast<std::uint64_t>(point.distance), number);
         const at::Tensor logits =
             model.logits(at::tensor(example.tokens, at::kLong).unsqueeze(0)).squeeze(0).to(at::kDouble);
         std::int64_t answered = 0;

@@ -86,6 +86,8 @@ TEST(ComparisonPlan, DataMustBeTheSame) {
   EXPECT_EQ(said({"train.lr=0.5"}), "");
   comparison.set = {"data.validation="};
   EXPECT_THAT(said({}), HasSubstr("'ecp': data.validation: expected a token file, by which"));
+  comparison.set = {"data.train=", "data.validation=", "data.probe=passkey", "data.probe_items=1"};
+  EXPECT_THAT(said({}), HasSubstr("'ecp': data.train: expected token files: a comparison is of language"));
 }
 
 TEST(ComparisonPlan, TestFiles) {
