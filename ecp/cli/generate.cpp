@@ -250,9 +250,8 @@ void add_generate(CLI::App& app, LoadModel load) {
   command->add_flag("--json", options->json, "Print one JSON object at the end");
   command->add_flag("--quiet", options->quiet, "No figures and notes on standard error");
   command->footer(
-      "perceiver_ar, double, split and compressed have no cache: LibTorch computes their window anew for "
-      "each "
-      "token.\n\n"
+      "perceiver_ar, double, split and compressed have no cache: LibTorch computes their window anew for\n"
+      "each token.\n\n"
       "Examples:\n"
       "  ecp generate runs/austen --prompt 'It is a truth' --max-tokens 200\n"
       "  ecp generate runs/austen --prompt-file chapter.txt --temperature 0.7 --top-p 0.9 --seed 7\n"

@@ -80,7 +80,8 @@ class Probes(CommandTest):
                 (["--distances", "2:3:4:5"], "--distances: expected D, FROM:TO or FROM:TO:STEP, got '2:3:4:5'"),
                 (["--distances", "9:3"], "--distances: expected FROM:TO[:STEP] with FROM <= TO"),
                 (["--context", "3"], "--context: expected none with --probe"),
-                (["--data", "x.npy"], "--data: expected none with --probe")):
+                (["--data", "x.npy"], "--data: expected none with --probe"),
+                (["--parts", "test"], "--parts: expected none with --probe")):
             with self.subTest(arguments):
                 self.assertIn(message, self.fails("eval", "run", "--probe", *arguments))
         self.assertIn("--probe", self.fails("eval", "run", code=2))

@@ -5,7 +5,6 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <memory>
 
 #include "ecp/config/config_file.h"
 #include "ecp/eval/image_evaluation.h"
@@ -20,6 +19,7 @@ namespace {
 
 using test::error_of;
 using test::metrics;
+using test::stopping_at;
 using ::testing::HasSubstr;
 
 /// A folder of images whose brightness tells their class, and a configuration of a small classifier for them.
@@ -127,11 +127,8 @@ TEST(ImageTask, ResumeIsBitExact) {
     training.config.train.log_every = 3;
     training.config.train.dtype = dtype;
     EXPECT_TRUE(train(training.config, training.run("whole")).finished);
-    auto now = std::make_shared<std::int64_t>(0);
-    TrainObserver observer;
-    observer.stepped = [now](const StepReport& report) { *now = report.step; };
-    observer.stop = [now] { return *now == 8; };  // in the second epoch of 60 images
-    EXPECT_EQ(train(training.config, training.run("parts"), observer).step, 8);
+    // In the second epoch of 60 images.
+    EXPECT_EQ(train(training.config, training.run("parts"), stopping_at(8)).step, 8);
     EXPECT_TRUE(resume(training.run("parts")).finished);
     for (const Compared& part : compare_runs(training.run("whole"), training.run("parts")))
       EXPECT_EQ(part.difference, "") << part.what;
@@ -140,11 +137,7 @@ TEST(ImageTask, ResumeIsBitExact) {
 
 TEST(ImageTask, ResumeNoticesOtherImages) {
   ImageTraining training;
-  auto now = std::make_shared<std::int64_t>(0);
-  TrainObserver observer;
-  observer.stepped = [now](const StepReport& report) { *now = report.step; };
-  observer.stop = [now] { return *now == 3; };
-  train(training.config, training.run(), observer);
+  train(training.config, training.run(), stopping_at(3));
   write_file(training.folder / "images/train.bin", test::image_records(80, 77));
   EXPECT_THAT(error_of([&] { resume(training.run()); }),
               HasSubstr("its training images aren't those of the run that is resumed"));

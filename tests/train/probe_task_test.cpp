@@ -4,8 +4,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <memory>
-
 #include "ecp/config/config_file.h"
 #include "ecp/eval/probe_evaluation.h"
 #include "ecp/train/run_comparison.h"
@@ -17,6 +15,7 @@ namespace {
 
 using test::error_of;
 using test::metrics;
+using test::stopping_at;
 using ::testing::HasSubstr;
 
 struct ProbeTraining {
@@ -30,14 +29,6 @@ struct ProbeTraining {
 
   [[nodiscard]] Path run(const std::string& name = "run") const { return folder / name; }
 };
-
-TrainObserver stopping_at(std::int64_t step) {
-  auto now = std::make_shared<std::int64_t>(0);
-  TrainObserver observer;
-  observer.stepped = [now](const StepReport& report) { *now = report.step; };
-  observer.stop = [now, step] { return *now == step; };
-  return observer;
-}
 
 TEST(ProbeTask, WritesARunFolder) {
   ProbeTraining training;

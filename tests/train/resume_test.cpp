@@ -19,6 +19,7 @@ namespace {
 
 using test::error_of;
 using test::metrics;
+using test::stopping_at;
 using test::Training;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
@@ -34,14 +35,6 @@ struct Everything : Training {
     config.train.log_every = 3;
   }
 };
-
-TrainObserver stopping_at(std::int64_t step) {
-  auto now = std::make_shared<std::int64_t>(0);
-  TrainObserver observer;
-  observer.stepped = [now](const StepReport& report) { *now = report.step; };
-  observer.stop = [now, step] { return *now == step; };
-  return observer;
-}
 
 /// All that a computation decides, and what is kept of it.
 void expect_same_run(const Path& a, const Path& b) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -56,6 +57,15 @@ struct Training {
     return folder / (run_name + "/checkpoints/" + name);
   }
 };
+
+/// Asks to stop after step `step`.
+inline TrainObserver stopping_at(std::int64_t step) {
+  auto now = std::make_shared<std::int64_t>(0);
+  TrainObserver observer;
+  observer.stepped = [now](const StepReport& report) { *now = report.step; };
+  observer.stop = [now, step] { return *now == step; };
+  return observer;
+}
 
 inline std::vector<nlohmann::json> metrics(const Path& run, const std::string& kind) {
   std::vector<nlohmann::json> lines;

@@ -109,6 +109,7 @@ void run_classifier(const Options& options, const Checkpoint& checkpoint) {
 void run_probe(const Options& options, const Checkpoint& checkpoint) {
   refuse_text_options(options, "--probe");
   require(options.data.empty(), "--data: expected none with --probe, whose questions are generated");
+  require(options.parts.empty(), "--parts: expected none with --probe");
   const auto probe = probe_of(checkpoint);
   ProbeOptions asked;
   asked.distances = parse_distances(options.distances, *probe);
