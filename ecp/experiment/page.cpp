@@ -72,7 +72,7 @@ th, td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px soli
 th { font-weight: 500; font-size: .9rem; }
 td.number, th.number { text-align: right; }
 td.number { white-space: nowrap; }
-th[scope=row] { color: var(--ink); position: sticky; left: 0; background: var(--page); min-width: 6.5rem; max-width: 14rem;
+th[scope=row] { color: var(--ink); position: sticky; left: 0; background: var(--page); min-width: 9rem; max-width: 14rem;
   overflow-wrap: break-word; }
 .costs th[scope=row] { white-space: nowrap; max-width: none; padding-right: .5rem; }
 .pairs { width: 100%; table-layout: fixed; }
