@@ -7,43 +7,13 @@ forward, backward, clipping, AdamW. Printed and written: medians and the median 
 """
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 import common
 
 HERE = Path(__file__).resolve().parent
-
-
-class Worker:
-    """A process that times steps on request."""
-
-    def __init__(self, name, command):
-        self.name = name
-        try:
-            self.process = subprocess.Popen([str(part) for part in command], stdin=subprocess.PIPE,
-                                            stdout=subprocess.PIPE, text=True)
-        except OSError as error:
-            sys.exit(f"train_step.py: cannot start {command[0]}: {error.strerror}")
-
-    def steps(self, count):
-        try:
-            self.process.stdin.write(f"steps {count}\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            sys.exit(f"train_step.py: the worker '{self.name}' ended with code {self.process.wait()}")
-        answer = json.loads(line)
-        return answer["tokens"] / answer["seconds"]
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def arguments():
@@ -70,17 +40,22 @@ def workers(args):
             f"train.batch={args.batch}", f"train.threads={args.threads}"]
     peer = [args.python, HERE / "peers" / "authors.py", *(f"--{name}={getattr(args, name)}" for name in sizes),
             f"--batch={args.batch}", f"--threads={args.threads}"]
-    return Worker("ecp", ours), Worker("authors' formulation", peer)
+    return common.Worker("ecp", ours), common.Worker("authors' formulation", peer)
+
+
+def rate(worker, steps):
+    answer = worker.ask("steps", steps)
+    return answer["tokens"] / answer["seconds"]
 
 
 def measure(args):
     pair = workers(args)
     for worker in pair:
-        worker.steps(2)  # first steps allocate and choose kernels
+        rate(worker, 2)  # first steps allocate and choose kernels
     rates = {worker.name: [] for worker in pair}
     for turn in range(args.rounds):
         for worker in pair:
-            rates[worker.name].append(worker.steps(args.steps))
+            rates[worker.name].append(rate(worker, args.steps))
         print(f"round {turn + 1}: " + ", ".join(f"{name} {values[-1]:,.0f}" for name, values in rates.items()) +
               " tokens/s", flush=True)
     for worker in pair:

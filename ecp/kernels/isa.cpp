@@ -5,6 +5,7 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 
 #include "ecp/base/error.h"
@@ -82,13 +83,22 @@ bool supported(Isa isa) {
   }
 }
 
+/// What a test switched to; none: −1.
+std::atomic<int> switched_to = -1;
+
 Isa isa() { return choice().isa; }
+
+Isa isa_in_use() {
+  const int other = switched_to.load(std::memory_order_relaxed);
+  return other < 0 ? isa() : static_cast<Isa>(other);
+}
 
 bool isa_forced() { return choice().forced; }
 
 void use_isa_for_test(Isa isa) {
   choice();
   require(supported(isa), "instruction set {}: this machine can't run it", name_of(isa));
+  switched_to = static_cast<int>(isa);
   const std::int64_t targets = targets_of(isa);
   hwy::SetSupportedTargetsForTest(targets);
   hwy::GetChosenTarget().Update(targets);

@@ -24,6 +24,8 @@ bool supported(Isa isa);
 Isa isa();
 /// True if ECP_CPU_ISA chose it.
 bool isa_forced();
+/// That, or what a test switched to.
+Isa isa_in_use();
 /// Switches the vector kernels (not oneDNN, which can't be switched once used); for tests that walk over all.
 void use_isa_for_test(Isa isa);
 

@@ -67,8 +67,8 @@ InnerRows::InnerRows(InnerBiases biases, const ops::DropoutKey& dropout, std::in
       key_(dropout),
       window_(window),
       width_(width),
-      threshold_(ops::dropout_threshold(dropout.probability)) {
-  if (threshold_ > 0) kept_ = static_cast<float>(1 / ops::kept_share(dropout.probability));
+      threshold_(kernels::dropout_threshold(dropout.probability)) {
+  if (threshold_ > 0) kept_ = static_cast<float>(1 / kernels::kept_share(dropout.probability));
 }
 
 /// The factors of row `row` of the batch, or null without dropout.
@@ -76,9 +76,9 @@ const float* InnerRows::dropout_factors(std::int64_t row, std::vector<float>& sc
   if (threshold_ == 0) return nullptr;
   scratch.resize(static_cast<std::size_t>(width_ + 256));
   const auto sample = key_.samples[static_cast<std::size_t>(row / window_)];
-  const auto stream =
-      ops::dropout_stream(key_.seed, key_.step, sample, key_.layer, ops::DropoutSite::feed_forward, 0);
-  return ops::dropout_row(stream, row % window_, 0, width_, threshold_, kept_, scratch.data());
+  const auto stream = kernels::dropout_stream(key_.seed, key_.step, sample, key_.layer,
+                                              kernels::DropoutSite::feed_forward, 0);
+  return kernels::dropout_row(stream, row % window_, 0, width_, threshold_, kept_, scratch.data());
 }
 
 void InnerRows::forward(const PreActivations& pre, std::int64_t first, const at::Tensor& out) const {

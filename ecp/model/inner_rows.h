@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "ecp/ops/dropout.h"
+#include "ecp/kernels/dropout.h"
 #include "ecp/ops/interval_attention.h"
 
 namespace ecp {

@@ -13,6 +13,7 @@
 #include "ecp/base/error.h"
 #include "ecp/kernels/isa.h"
 #include "ecp/ops/interval_attention_cpu.h"
+#include "ecp/ops/interval_attention_reference.h"
 
 namespace ecp::ops {
 namespace {
@@ -131,8 +132,9 @@ Two forward_cpu(const at::Tensor& q, const at::Tensor& k, const OptionalTensor& 
                 at::IntArrayRef pattern_parameters, std::int64_t query_offset, std::int64_t key_offset,
                 const OptionalTensor& document_start, std::optional<double> scale, double dropout,
                 at::IntArrayRef dropout_key) {
-  return attention_forward_cpu(checked(q, k, v, pattern, pattern_parameters, query_offset, key_offset,
-                                       document_start, scale, dropout, dropout_key));
+  const AttentionInputs in = checked(q, k, v, pattern, pattern_parameters, query_offset, key_offset,
+                                     document_start, scale, dropout, dropout_key);
+  return q.scalar_type() == at::kDouble ? attention_forward_reference(in) : attention_forward_cpu(in);
 }
 
 Two forward_meta(const at::Tensor& q, const at::Tensor& k, const OptionalTensor& v, std::string_view pattern,
@@ -160,7 +162,9 @@ Three backward_cpu(const at::Tensor& grad_out, const at::Tensor& q, const at::Te
               log_sum_exp.scalar_type() == (q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat),
           "interval_attention_backward: log_sum_exp: expected [{}, {}, {}] in the computing dtype, got {}",
           q.size(0), q.size(2), q.size(1), sizes_of(log_sum_exp));
-  return attention_backward_cpu(in, walkable(grad_out), walkable(out), log_sum_exp.contiguous());
+  const auto backward =
+      q.scalar_type() == at::kDouble ? attention_backward_reference : attention_backward_cpu;
+  return backward(in, walkable(grad_out), walkable(out), log_sum_exp.contiguous());
 }
 
 Three backward_meta(const at::Tensor&, const at::Tensor& q, const at::Tensor& k, const OptionalTensor& v,

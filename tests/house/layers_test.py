@@ -64,8 +64,10 @@ class Layers(unittest.TestCase):
         self.assertEqual(wrong, [])
 
     def test_headers_are_included_once(self):
-        missing = [str(p.relative_to(SOURCE)) for p in sources("ecp", "tests")
-                   if p.suffix == ".h" and "#pragma once" not in p.read_text(encoding="utf-8")]
+        # Those compiled once per instruction set have a guard that turns with it.
+        missing = [str(p.relative_to(SOURCE)) for p in sources("ecp", "tests") if p.suffix == ".h"
+                   and ("HWY_TARGET_TOGGLE" if p.name.endswith("-inl.h") else "#pragma once")
+                   not in p.read_text(encoding="utf-8")]
         self.assertEqual(missing, [])
 
     def test_contributing_lists_the_rooms_in_this_order(self):

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "ecp/ops/dropout.h"
+#include "ecp/kernels/dropout.h"
 #include "tests/model/model_fixture.h"
 
 namespace ecp {
@@ -54,14 +54,14 @@ std::map<std::string, at::Tensor> make_weights(const Case& c) {
 /// Dropout's factors [batch, window, inner], one by one from the definition.
 at::Tensor factors(const ops::DropoutKey& key, std::int64_t inner) {
   at::Tensor all = at::empty({batch, window, inner}, at::kDouble);
-  const std::uint32_t threshold = ops::dropout_threshold(key.probability);
-  const double kept = 1 / ops::kept_share(key.probability);
+  const std::uint32_t threshold = kernels::dropout_threshold(key.probability);
+  const double kept = 1 / kernels::kept_share(key.probability);
   double* to = all.mutable_data_ptr<double>();
   for (std::int64_t b = 0; b < batch; ++b) {
-    const auto stream = ops::dropout_stream(key.seed, key.step, key.samples[static_cast<std::size_t>(b)],
-                                            key.layer, ops::DropoutSite::feed_forward, 0);
+    const auto stream = kernels::dropout_stream(key.seed, key.step, key.samples[static_cast<std::size_t>(b)],
+                                                key.layer, kernels::DropoutSite::feed_forward, 0);
     for (std::int64_t i = 0; i < window * inner; ++i) {
-      *to++ = ops::drops(stream, i / inner, i % inner, threshold) ? 0 : kept;
+      *to++ = kernels::drops(stream, i / inner, i % inner, threshold) ? 0 : kept;
     }
   }
   return all;

@@ -13,7 +13,7 @@
 
 #include "ecp/base/random.h"
 #include "ecp/base/system.h"
-#include "ecp/ops/dropout.h"
+#include "ecp/kernels/dropout.h"
 
 namespace ecp::ops {
 namespace {
@@ -238,10 +238,11 @@ AttentionResult dense(const Case& c, const AttentionOptions& options, const at::
         seen.mutable_data_ptr<bool>()[(b * c.n + i) * c.m + j] = key >= interval.lo && key < interval.hi;
         if (c.dropout == 0) continue;
         for (std::int64_t h = 0; h < c.heads; ++h) {
-          const auto stream = dropout_stream(11, 5, 100 + b, 2, DropoutSite::attention, h);
-          const bool falls = drops(stream, options.query_offset + i, key, dropout_threshold(c.dropout));
+          const auto stream = kernels::dropout_stream(11, 5, 100 + b, 2, kernels::DropoutSite::attention, h);
+          const bool falls =
+              kernels::drops(stream, options.query_offset + i, key, kernels::dropout_threshold(c.dropout));
           factors.mutable_data_ptr<double>()[((b * c.heads + h) * c.n + i) * c.m + j] =
-              falls ? 0 : static_cast<double>(static_cast<float>(1 / kept_share(c.dropout)));
+              falls ? 0 : static_cast<double>(static_cast<float>(1 / kernels::kept_share(c.dropout)));
         }
       }
     }
@@ -421,23 +422,23 @@ TEST(Dropout, RowsByVectorsFollowTheDefinition) {
   for (const std::int64_t first : {0, 1, 15, 16, 127, 128, 1000}) {
     for (const std::int64_t count : {1, 2, 17, 128, 129, 1000}) {
       const std::int64_t row = (std::int64_t{1} << 33) + first;
-      const float* factors = dropout_row(99, row, first, count, 20000, 1.5f, scratch.data());
+      const float* factors = kernels::dropout_row(99, row, first, count, 20000, 1.5f, scratch.data());
       for (std::int64_t i = 0; i < count; ++i) {
-        ASSERT_EQ(factors[i], drops(99, row, first + i, 20000) ? 0.0f : 1.5f) << first << " + " << i;
+        ASSERT_EQ(factors[i], kernels::drops(99, row, first + i, 20000) ? 0.0f : 1.5f) << first << " + " << i;
       }
     }
   }
 }
 
 TEST(Dropout, FallsAsOftenAsAsked) {
-  const std::uint32_t threshold = dropout_threshold(0.05);
+  const std::uint32_t threshold = kernels::dropout_threshold(0.05);
   std::int64_t fallen = 0;
   for (std::int64_t row = 0; row < 100; ++row) {
     for (std::int64_t element = 0; element < 1000; ++element)
-      fallen += drops(3, row, element, threshold) ? 1 : 0;
+      fallen += kernels::drops(3, row, element, threshold) ? 1 : 0;
   }
   EXPECT_NEAR(static_cast<double>(fallen) / 1e5, 0.05, 0.003);
-  EXPECT_NEAR(kept_share(0.05), 0.95, 1e-5);
+  EXPECT_NEAR(kernels::kept_share(0.05), 0.95, 1e-5);
 }
 
 TEST(IntervalAttention, ManyKeysFarApartStayFinite) {

@@ -12,7 +12,7 @@
 
 #include "ecp/base/random.h"
 
-namespace ecp::ops {
+namespace ecp::kernels {
 
 enum class DropoutSite : std::uint8_t { attention, feed_forward };
 
@@ -50,4 +50,4 @@ constexpr bool drops(std::uint64_t stream, std::int64_t row, std::int64_t elemen
 float* dropout_row(std::uint64_t stream, std::int64_t row, std::int64_t first, std::int64_t count,
                    std::uint32_t threshold, float kept, float* factors);
 
-}  // namespace ecp::ops
+}  // namespace ecp::kernels
