@@ -44,7 +44,7 @@ struct OpenTile {
 struct BackwardScratch {
   Scratch keys, values, key_rows, grad_keys, grad_values;  // of a tile of keys
   Scratch packed;                                          // of a tile of queries that doesn't keep it
-  Scratch scores, grad_scores, probability_words, grad_words, grad_transposed, grad_pairs;  // of the two
+  Scratch scores, grad_scores, transposed, pairs;          // of the two
   std::vector<std::unique_ptr<OpenTile>> unused;
 };
 
@@ -58,62 +58,62 @@ HWY_BEFORE_NAMESPACE();
 #endif
 namespace ecp::kernels::HWY_NAMESPACE {
 
-// Columns of packed queries: whole vectors where they are lanes, whole panels where they are rows.
-constexpr std::int64_t tile_multiple = lanes > 8 ? lanes : 8;
+constexpr std::int64_t query_panels = backward_queries / panel;
 
-/// Keys, counted from the tile's first, that a row sees of a tile of keys.
+/// What the rows of a tile of queries see of a range of keys, counted from its first.
 struct Visible {
   std::int32_t lo[backward_queries], hi[backward_queries];
+  std::int64_t count;  // rows
+
+  /// The keys that some of rows [first, last) see.
+  [[nodiscard]] Range keys_seen(std::int64_t first, std::int64_t last) const {
+    Range range{INT64_MAX, 0};
+    for (std::int64_t i = first; i < std::min(last, count); ++i) {
+      if (lo[i] >= hi[i]) continue;
+      range.begin = std::min<std::int64_t>(range.begin, lo[i]);
+      range.end = std::max<std::int64_t>(range.end, hi[i]);
+    }
+    return range.end == 0 ? Range{} : range;
+  }
+  /// The rows from the first to the last that sees something.
+  [[nodiscard]] Range rows_seeing() const {
+    Range range{count, 0};
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (lo[i] < hi[i]) range = {std::min(range.begin, i), i + 1};
+    }
+    return range.empty() ? Range{} : range;
+  }
+  /// The same of keys [first, first + size).
+  [[nodiscard]] Visible part(std::int64_t first, std::int64_t size) const {
+    Visible of;
+    of.count = count;
+    for (std::int64_t i = 0; i < count; ++i) {
+      of.lo[i] = static_cast<std::int32_t>(std::clamp<std::int64_t>(lo[i] - first, 0, size));
+      of.hi[i] = static_cast<std::int32_t>(std::clamp<std::int64_t>(hi[i] - first, of.lo[i], size));
+    }
+    return of;
+  }
 };
 
-/// The vectors [begin, end) of `lanes` columns that some of the rows [first, last) see.
-HWY_INLINE Range vectors_seen(const Visible& visible, std::int64_t first, std::int64_t last) {
-  Range range{INT64_MAX, 0};
-  for (std::int64_t i = first; i < last; ++i) {
-    if (visible.lo[i] >= visible.hi[i]) continue;
-    range.begin = std::min<std::int64_t>(range.begin, visible.lo[i] / lanes);
-    range.end = std::max<std::int64_t>(range.end, (visible.hi[i] + lanes - 1) / lanes);
-  }
-  return range.end == 0 ? Range{} : range;
-}
-
-/// Rows [begin, end) that see some of the columns [lo, hi).
-HWY_INLINE Range rows_seeing(const Visible& visible, std::int64_t count, std::int64_t lo, std::int64_t hi) {
-  Range range{count, 0};
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (std::max<std::int64_t>(visible.lo[i], lo) >= std::min<std::int64_t>(visible.hi[i], hi)) continue;
-    range.begin = std::min(range.begin, i);
-    range.end = i + 1;
-  }
-  return range.empty() ? Range{} : range;
-}
-
-/// The columns that some of the rows [first, last) see.
-HWY_INLINE Range columns_seen(const Visible& visible, std::int64_t first, std::int64_t last) {
-  Range range{INT64_MAX, 0};
-  for (std::int64_t i = first; i < last; ++i) {
-    if (visible.lo[i] >= visible.hi[i]) continue;
-    range.begin = std::min<std::int64_t>(range.begin, visible.lo[i]);
-    range.end = std::max<std::int64_t>(range.end, visible.hi[i]);
-  }
-  return range.end == 0 ? Range{} : range;
-}
-
-/// to[row, column] = Σ_w left[w, row] · right[w, column], eight rows at a time, for the vectors that they
-/// see.
+/// to[row, panel] = Σ_w left[w, row] · right[w, column] of a panel of keys, eight rows at a time, for the
+/// vectors that they see.
 template <class Engine>
-HWY_INLINE void score(const Visible& visible, std::int64_t count, std::int64_t words, ReadWords left,
-                      ReadWords right, WriteWords to) {
-  for (std::int64_t begin = 0; begin < count;) {
-    const Range range = vectors_seen(visible, begin, std::min(begin + 8, count));
-    std::int64_t end = begin + 8;
-    for (; end < count; end += 8) {
-      const Range next = vectors_seen(visible, end, std::min(end + 8, count));
+HWY_INLINE void score(const Visible& visible, std::int64_t words, const Left& left, const float* right,
+                      float* to) {
+  const auto needed = [&](std::int64_t row) {
+    const Range keys = visible.keys_seen(row, row + left_rows);
+    return Range{keys.begin / lanes, (keys.end + lanes - 1) / lanes};
+  };
+  for (std::int64_t begin = 0; begin < visible.count;) {
+    const Range range = needed(begin);
+    std::int64_t end = begin + left_rows;
+    for (; end < visible.count; end += left_rows) {
+      const Range next = needed(end);
       if (next.begin != range.begin || next.end != range.end) break;
     }
     if (!range.empty()) {
-      multiply<Engine, false>(end - begin, range.size() * lanes, words, left.at(0, begin),
-                              right.at(0, range.begin * lanes), to.at(begin, range.begin * lanes));
+      multiply<Engine, false>(end - begin, range.size(), words, left, 0, begin, right + range.begin * lanes,
+                              to + begin * panel + range.begin * lanes);
     }
     begin = end;
   }
@@ -134,11 +134,15 @@ HWY_INLINE Softmax softmax_backward(const float* scores, const float* grads, flo
   return {hn::Mul(p, kept), hn::Mul(p, hn::MulSub(grad, kept, subtract))};
 }
 
+/// Rows from panels [panel, columns, panel], times factors[0 … panel) or 1.
 template <class E>
 HWY_INLINE void write_rows(const WriteRows& x, std::int64_t sample, std::int64_t head, Range rows,
-                           std::int64_t width, ReadWords from, const float* factors) {
-  auto* to = static_cast<E*>(x.data) + sample * x.batch + head * x.head + rows.begin * x.row;
-  unpack_transposed<E>(from, factors, rows.size(), width, to, x.row);
+                           std::int64_t width, const float* from, const float* factors) {
+  auto* to = static_cast<E*>(x.data) + sample * x.batch + head * x.head;
+  for (std::int64_t row = rows.begin; row < rows.end;
+       row += panel, from += round_up(width, left_rows) * panel) {
+    unpack_transposed<E>(from, factors, std::min(panel, rows.end - row), width, to + row * x.row, x.row);
+  }
 }
 
 template <class Engine, class E>
@@ -177,9 +181,24 @@ class Backward {
       }
       while (!open[0].empty() && !reaches(open[0].front()->rows, keys.begin)) close_first();
       begin_keys(keys);
+      const std::int64_t next_row = next < query_tiles.size() ? query_tiles[next].begin : p_.rows;
+      const auto parts = std::min<std::int64_t>(8, static_cast<std::int64_t>(open[0].size()));
       for (std::int64_t i = 0; i < group; ++i) {
+        std::int64_t part = 0;
         for (const auto& tile : open[static_cast<std::size_t>(i)]) {
-          if (tile->keys.all.lo < keys.end && keys.begin < tile->keys.all.hi) add(head_of(i), *tile, keys);
+          if (tile->keys.all.lo >= keys.end || keys.begin >= tile->keys.all.hi) continue;
+          if (part < parts) {
+            const Range rows = share_of_rows(next_row, backward_keys, p_.rows, part, parts);
+            for (const ReadRows* x : {&p_.q, &g_.grad_out, &g_.out}) {
+              prefetch_rows<E>(*x, sample_, head_of(i), rows, p_.width);
+            }
+            const Range next_keys = share_of_rows(keys.end, backward_keys, p_.keys, part++, parts);
+            if (i == 0) {
+              prefetch_rows<E>(p_.k, sample_, kv_head_, next_keys, p_.width);
+              prefetch_rows<E>(p_.v, sample_, kv_head_, next_keys, p_.width);
+            }
+          }
+          add(head_of(i), *tile, keys);
         }
       }
       end_keys(keys);
@@ -208,8 +227,7 @@ class Backward {
     tile->rows = rows;
     tile->is_packed = false;
     tile->keys.set(p_, sample_, rows);
-    const std::int64_t width = round_up(rows.size(), tile_multiple);
-    fill({tile->grad.take(columns_ * backward_queries), width}, columns_, width, 0);
+    std::fill_n(tile->grad.take(columns_ * backward_queries), columns_ * backward_queries, 0.0f);
     const auto out = rows_at<E>(g_.out, sample_, head, rows.begin);
     const auto grad = rows_at<E>(g_.grad_out, sample_, head, rows.begin);
     const float* sums = g_.log_sum_exp + (sample_ * p_.heads + head) * p_.rows + rows.begin;
@@ -221,29 +239,28 @@ class Backward {
   }
 
   void close(std::int64_t head, std::unique_ptr<OpenTile> tile) {
-    const std::int64_t width = round_up(tile->rows.size(), tile_multiple);
     write_rows<E>(g_.grad_q, sample_, head, tile->rows, p_.width,
-                  {tile->grad.take(columns_ * backward_queries), width}, scales_);
+                  tile->grad.take(columns_ * backward_queries), scales_);
     s_.unused.push_back(std::move(tile));
   }
 
   void begin_keys(Range keys) {
-    const std::int64_t count = keys.size();
-    key_width_ = round_up(count, lanes);
-    const auto k = rows_at<E>(p_.k, sample_, kv_head_, keys.begin);
-    keys_ = {s_.keys.take(words4_ * backward_keys), key_width_};
-    pack_transposed<Engine, E>(k, count, p_.width, keys_);
-    values_ = keys_;
-    if (p_.v.data != nullptr) {
-      values_ = {s_.values.take(words4_ * backward_keys), key_width_};
-      pack_transposed<Engine, E>(rows_at<E>(p_.v, sample_, kv_head_, keys.begin), count, p_.width, values_);
-    }
-    key_rows_ = {s_.key_rows.take(backward_keys * columns_), columns_};
-    pack_rows<Engine, E>(k, count, p_.width, key_rows_);
-    grad_keys_ = {s_.grad_keys.take(columns_ * backward_keys), key_width_};
-    grad_values_ = {s_.grad_values.take(columns_ * backward_keys), key_width_};
-    fill(grad_keys_, columns_, key_width_, 0);
-    fill(grad_values_, columns_, key_width_, 0);
+    const auto pack = [&](const ReadRows& rows, Scratch& scratch) {
+      float* to = scratch.take(words4_ * backward_keys);
+      for (std::int64_t first = 0; first < keys.size(); first += panel) {
+        pack_right<Engine, E>(rows_at<E>(rows, sample_, kv_head_, keys.begin + first),
+                              std::min(panel, keys.size() - first), p_.width, to + first * words4_);
+      }
+      return to;
+    };
+    keys_ = pack(p_.k, s_.keys);
+    values_ = p_.v.data != nullptr ? pack(p_.v, s_.values) : keys_;
+    key_rows_ = {s_.key_rows.take(round_up(columns_, 16) * backward_keys), backward_keys / Engine::group};
+    pack_rows<Engine, E>(rows_at<E>(p_.k, sample_, kv_head_, keys.begin), keys.size(), p_.width, key_rows_);
+    grad_keys_ = s_.grad_keys.take(columns_ * backward_keys);
+    grad_values_ = s_.grad_values.take(columns_ * backward_keys);
+    std::fill_n(grad_keys_, columns_ * backward_keys, 0.0f);
+    std::fill_n(grad_values_, columns_ * backward_keys, 0.0f);
   }
 
   void end_keys(Range keys) {
@@ -254,32 +271,32 @@ class Backward {
     }
     const Floats d;
     const VF scale = hn::Set(d, p_.scale);
-    for (std::int64_t i = 0; i < columns_ * key_width_; i += lanes) {
-      float* sum = grad_keys_.data + i;
-      hn::StoreU(hn::MulAdd(hn::LoadU(d, sum), scale, hn::LoadU(d, grad_values_.data + i)), d, sum);
+    for (std::int64_t i = 0; i < columns_ * backward_keys; i += lanes) {
+      float* sum = grad_keys_ + i;
+      hn::StoreU(hn::MulAdd(hn::LoadU(d, sum), scale, hn::LoadU(d, grad_values_ + i)), d, sum);
     }
     write_rows<E>(g_.grad_k, sample_, kv_head_, keys, p_.width, grad_keys_, nullptr);
   }
 
   struct PackedQueries {
-    WriteWords queries, grads;         // [words, query]
-    WriteWords query_rows, grad_rows;  // [query / group, column]
+    Left queries, grads;         // rows are queries
+    Left query_rows, grad_rows;  // rows are columns
   };
 
   /// A tile's queries and gradients; packed once if it may be kept.
   PackedQueries packed(std::int64_t head, OpenTile& tile) {
-    const std::int64_t count = tile.rows.size(), width = round_up(count, tile_multiple);
-    const std::int64_t across = words4_ * backward_queries, along = columns_ * backward_queries;
+    const std::int64_t count = tile.rows.size(), depth = backward_queries / Engine::group;
+    const std::int64_t across = words4_ * backward_queries, along = round_up(columns_, 16) * depth;
     Scratch& memory = keeps_packed_ ? tile.packed : s_.packed;
     float* at = memory.take(2 * (across + along));
     const PackedQueries all{
-        {at, width}, {at + across, width}, {at + 2 * across, columns_}, {at + 2 * across + along, columns_}};
+        {at, words4_}, {at + across, words4_}, {at + 2 * across, depth}, {at + 2 * across + along, depth}};
     if (keeps_packed_ && tile.is_packed) return all;
     tile.is_packed = true;
     const auto q = rows_at<E>(p_.q, sample_, head, tile.rows.begin);
     const auto grad = rows_at<E>(g_.grad_out, sample_, head, tile.rows.begin);
-    pack_transposed<Engine, E>(q, count, p_.width, all.queries, p_.scale < 0);
-    pack_transposed<Engine, E>(grad, count, p_.width, all.grads);
+    pack_left<Engine, E>(q, count, p_.width, all.queries, p_.scale < 0);
+    pack_left<Engine, E>(grad, count, p_.width, all.grads);
     pack_rows<Engine, E>(q, count, p_.width, all.query_rows);
     pack_rows<Engine, E>(grad, count, p_.width, all.grad_rows);
     return all;
@@ -287,9 +304,9 @@ class Backward {
 
   /// What a tile of queries and one of keys give each other's gradients.
   void add(std::int64_t head, OpenTile& tile, Range keys) {
-    const std::int64_t count = tile.rows.size(), width = round_up(count, tile_multiple);
     Visible visible;
-    for (std::int64_t i = 0; i < count; ++i) {
+    visible.count = tile.rows.size();
+    for (std::int64_t i = 0; i < visible.count; ++i) {
       const std::int64_t shift = tile.keys.all.lo - keys.begin;
       const auto row = static_cast<std::size_t>(i);
       const std::int64_t lo = std::clamp<std::int64_t>(tile.keys.lo[row] + shift, 0, keys.size());
@@ -299,73 +316,62 @@ class Backward {
       visible.hi[i] = static_cast<std::int32_t>(none ? lo : hi);
     }
     const auto [queries, grads, query_rows, grad_rows] = packed(head, tile);
-
-    const WriteWords scores{s_.scores.take(backward_queries * backward_keys), key_width_};
-    const WriteWords grad_scores{s_.grad_scores.take(backward_queries * backward_keys), key_width_};
     const std::int64_t words = words_of<Engine>(p_.width);
-    score<Engine>(visible, count, words, queries, keys_, scores);
-    score<Engine>(visible, count, words, grads, values_, grad_scores);
-    softmax(head, tile, keys, visible, scores, grad_scores);
-
-    ReadWords p = scores, ds = grad_scores;  // [query / group, key]
-    const WriteWords transposed{
-        s_.grad_transposed.take((words_of<Engine>(backward_keys) + 4) * backward_queries), width};
-    if constexpr (Engine::group == 1) {
-      pack_transposed<FloatWords, float>({ds.data, ds.stride}, count, keys.size(), transposed);
-    } else {
-      p = {s_.probability_words.take(backward_queries / 2 * backward_keys), key_width_};
-      ds = {s_.grad_words.take(backward_queries / 2 * backward_keys), key_width_};
-      const auto* pairs =
-          reinterpret_cast<const std::uint16_t*>(s_.grad_pairs.take(backward_queries * backward_keys / 2));
-      pack_transposed<Engine, std::uint16_t>({pairs, key_width_}, count, keys.size(), transposed);
-    }
-    constexpr std::int64_t together = 2 * lanes;
-    for (std::int64_t c = 0; c < key_width_; c += together) {
-      const std::int64_t columns = std::min(together, key_width_ - c);
-      const Range rows = rows_seeing(visible, count, c, c + columns);
+    float* p = s_.scores.take(backward_queries * panel);
+    float* ds = s_.grad_scores.take(backward_queries * panel);
+    float* transposed = s_.transposed.take(query_panels * transposed_panel);
+    for (std::int64_t first = 0; first < keys.size(); first += panel) {
+      const std::int64_t size = std::min(panel, keys.size() - first);
+      const Visible seen = visible.part(first, size);
+      const Range rows = seen.rows_seeing();
+      score<Engine>(seen, words, queries, keys_ + first * words4_, p);
+      score<Engine>(seen, words, grads, values_ + first * words4_, ds);
+      softmax(head, tile, keys.begin + first, seen, p, ds);
+      transpose_grads(seen.count, size, ds, transposed + first / Engine::group * panel);
       if (rows.empty()) continue;
-      const std::int64_t first = rows.begin / Engine::group, depth = words_of<Engine>(rows.end) - first;
-      multiply<Engine, true>(columns_, columns, depth, ReadWords(grad_rows).at(first, 0), p.at(first, c),
-                             grad_values_.at(0, c));
-      multiply<Engine, true>(columns_, columns, depth, ReadWords(query_rows).at(first, 0), ds.at(first, c),
-                             grad_keys_.at(0, c));
+      const std::int64_t k = rows.begin / Engine::group, depth = words_of<Engine>(rows.end) - k;
+      to_words<Engine>(p, k * Engine::group, (k + depth) * Engine::group);
+      to_words<Engine>(ds, k * Engine::group, (k + depth) * Engine::group);
+      multiply<Engine, true>(columns_, 2, depth, grad_rows, k, 0, p + k * panel,
+                             grad_values_ + first * columns_);
+      multiply<Engine, true>(columns_, 2, depth, query_rows, k, 0, ds + k * panel,
+                             grad_keys_ + first * columns_);
     }
-    const WriteWords sum{tile.grad.take(columns_ * backward_queries), width};
-    for (std::int64_t c = 0; c < width; c += together) {
-      const std::int64_t columns = std::min(together, width - c);
-      const Range seen = columns_seen(visible, c, std::min(c + columns, count));
+    float* sum = tile.grad.take(columns_ * backward_queries);
+    for (std::int64_t q = 0; q < query_panels; ++q) {
+      const Range seen = visible.keys_seen(q * panel, (q + 1) * panel);
       if (seen.empty()) continue;
-      const std::int64_t first = seen.begin / Engine::group, depth = words_of<Engine>(seen.end) - first;
-      multiply<Engine, true>(columns_, columns, depth, ReadWords(key_rows_).at(first, 0),
-                             ReadWords(transposed).at(first, c), sum.at(0, c));
+      const std::int64_t k = seen.begin / Engine::group, depth = words_of<Engine>(seen.end) - k;
+      multiply<Engine, true>(columns_, 2, depth, key_rows_, k, 0,
+                             transposed + q * transposed_panel + k * panel, sum + q * panel * columns_);
     }
   }
 
-  /// Scores and gradients of probabilities become, in place, probabilities and gradients of scores; for pairs
-  /// also the words that sums over queries and over keys take.
-  void softmax(std::int64_t head, const OpenTile& tile, Range keys, const Visible& visible, WriteWords scores,
-               WriteWords grads) {
+  /// Scores and gradients of probabilities with a panel of keys become, in place, probabilities and gradients
+  /// of scores.
+  void softmax(std::int64_t head, const OpenTile& tile, std::int64_t first_key, const Visible& visible,
+               float* scores, float* grads) {
     const Floats d;
     const float factor = std::abs(p_.scale) * std::numbers::log2e_v<float>;
-    const std::int64_t count = tile.rows.size();
-    float buffer[backward_keys + 256];
-    for (std::int64_t i = 0; i < round_up(count, Engine::group); ++i) {
-      const std::int64_t lo = i < count ? visible.lo[i] : 0, hi = i < count ? visible.hi[i] : 0;
+    alignas(64) float buffer[panel + 256];
+    for (std::int64_t i = 0; i < round_up(visible.count, Engine::group); ++i) {
+      const std::int64_t lo = i < visible.count ? visible.lo[i] : 0,
+                         hi = i < visible.count ? visible.hi[i] : 0;
       const float* dropout = nullptr;
       if (p_.dropout.threshold > 0 && lo < hi) {
         dropout = dropout_row(p_.dropout.streams[static_cast<std::size_t>(sample_ * p_.heads + head)],
-                              p_.query_offset + tile.rows.begin + i, p_.key_offset + keys.begin, key_width_,
+                              p_.query_offset + tile.rows.begin + i, p_.key_offset + first_key, panel,
                               p_.dropout.threshold, p_.dropout.kept, buffer);
       }
-      float* s = scores.data + i * scores.stride;
-      float* g = grads.data + i * grads.stride;
-      for (std::int64_t c = 0; c < key_width_; c += lanes) {
+      for (std::int64_t c = 0; c < panel; c += lanes) {
+        float* s = scores + i * panel + c;
+        float* g = grads + i * panel + c;
         if (c >= hi || c + lanes <= lo) {
-          hn::StoreU(hn::Zero(d), d, s + c);
-          hn::StoreU(hn::Zero(d), d, g + c);
+          hn::StoreU(hn::Zero(d), d, s);
+          hn::StoreU(hn::Zero(d), d, g);
           continue;
         }
-        Softmax of = softmax_backward(s + c, g + c, factor, tile.log_sum[i], tile.delta[i],
+        Softmax of = softmax_backward(s, g, factor, tile.log_sum[i], tile.delta[i],
                                       dropout != nullptr ? dropout + c : nullptr);
         if (c < lo || c + lanes > hi) {
           const auto column = hn::Iota(d, static_cast<float>(c));
@@ -373,47 +379,35 @@ class Backward {
                                     hn::Lt(column, hn::Set(d, static_cast<float>(hi))));
           of = {hn::IfThenElseZero(seen, of.p), hn::IfThenElseZero(seen, of.ds)};
         }
-        hn::StoreU(of.p, d, s + c);
-        hn::StoreU(of.ds, d, g + c);
+        hn::StoreU(of.p, d, s);
+        hn::StoreU(of.ds, d, g);
       }
     }
-    if constexpr (Engine::group == 2) pair(count, scores, grads);
   }
 
-#if ECP_PAIRS
-  void pair(std::int64_t count, ReadWords p, ReadWords ds) {
-    const Floats d;
-    float* p_words = s_.probability_words.take(backward_queries / 2 * backward_keys);
-    float* ds_words = s_.grad_words.take(backward_queries / 2 * backward_keys);
-    float* pairs = s_.grad_pairs.take(backward_queries * backward_keys / 2);
-    for (std::int64_t i = 0; i < count; i += 2) {
-      for (std::int64_t c = 0; c < key_width_; c += lanes) {
-        const float* above = p.data + i * p.stride + c;
-        hn::StoreU(interleave_pairs(hn::LoadU(d, above), hn::LoadU(d, above + p.stride)), d,
-                   p_words + i / 2 * key_width_ + c);
-        above = ds.data + i * ds.stride + c;
-        hn::StoreU(interleave_pairs(hn::LoadU(d, above), hn::LoadU(d, above + ds.stride)), d,
-                   ds_words + i / 2 * key_width_ + c);
-      }
-      for (std::int64_t row = i; row < i + 2; ++row) {
-        for (std::int64_t c = 0; c < key_width_; c += 2 * lanes) {
-          const float* from = ds.data + row * ds.stride + c;
-          const VF upper = c + lanes < key_width_ ? hn::LoadU(d, from + lanes) : hn::Zero(d);
-          float* to = pairs + (row * key_width_ + c) / 2;
-          const VF both = concatenate_pairs(hn::LoadU(d, from), upper);
-          if (c + lanes < key_width_) {
-            hn::StoreU(both, d, to);
-          } else {
-            const hn::Half<Floats> half;
-            hn::StoreU(hn::LowerHalf(half, both), half, to);
-          }
+  /// The gradients of scores of a panel of keys as the right operands of sums over keys, [key / group,
+  /// panel], one for each panel of queries.
+  void transpose_grads(std::int64_t count, std::int64_t keys, const float* ds, float* to) {
+    for (std::int64_t q = 0; q * panel < count; ++q, to += transposed_panel) {
+      const std::int64_t rows = std::min(panel, count - q * panel);
+      const float* from = ds + q * panel * panel;
+      if constexpr (Engine::group == 1) {
+        pack_right<FloatWords, float>({from, panel}, rows, keys, to);
+      } else {
+        const Floats d;
+        auto* pairs = reinterpret_cast<std::uint16_t*>(s_.pairs.take(panel * panel / 2));
+        for (std::int64_t i = 0; i < rows; ++i) {
+          const VF both =
+              Engine::concatenate(hn::LoadU(d, from + i * panel), hn::LoadU(d, from + i * panel + lanes));
+          hn::StoreU(both, d, reinterpret_cast<float*>(pairs + i * panel));
         }
+        pack_right<Engine, std::uint16_t>({pairs, panel}, rows, keys, to);
       }
     }
   }
-#else
-  void pair(std::int64_t, ReadWords, ReadWords) {}
-#endif
+
+  // Of a panel of queries: words of all keys of a tile, and what packing writes past them.
+  static constexpr std::int64_t transposed_panel = (backward_keys / Engine::group + 4) * panel;
 
   const IntervalAttention& p_;
   const AttentionBackward& g_;
@@ -422,9 +416,10 @@ class Backward {
   const std::int64_t words4_ = round_up(words_of<Engine>(p_.width), 4), columns_ = round_up(p_.width, 8);
   // Tiles that stay open for long are many, and packed again for each tile of keys.
   const bool keeps_packed_ = p_.pattern.bounded() && p_.pattern.halo() <= most_kept_rows;
-  std::int64_t key_width_ = 0;
-  WriteWords keys_{}, values_{}, key_rows_{}, grad_keys_{}, grad_values_{};
-  float scales_[backward_keys];
+  float *keys_ = nullptr, *values_ = nullptr;            // [panel of keys, words, panel]
+  float *grad_keys_ = nullptr, *grad_values_ = nullptr;  // [panel of keys, columns, panel], without `scale`
+  Left key_rows_;                                        // rows are columns
+  float scales_[panel];
 };
 
 void backward_float32(const IntervalAttention& p, const AttentionBackward& gradients, std::int64_t sample,

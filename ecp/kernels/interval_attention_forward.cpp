@@ -24,11 +24,11 @@ namespace ecp::kernels {
 // A group of queries walks over chunks of keys, which are packed once for the group; within it a tile of
 // queries is worked on at a time: its scores with one chunk stay in the nearest caches.
 constexpr std::int64_t query_group = 256;
-constexpr std::int64_t query_tile = 64;
+constexpr std::int64_t most_lanes = 32;  // of a tile of queries: a panel of two vectors
 constexpr std::int64_t key_chunk = 128;
 
 struct ForwardScratch {
-  Scratch keys, values, queries, scores, probabilities, out, factors, factor_rows;
+  Scratch keys, values, queries, scores, out, factors, factor_rows;
 };
 
 }  // namespace ecp::kernels
@@ -41,19 +41,20 @@ HWY_BEFORE_NAMESPACE();
 #endif
 namespace ecp::kernels::HWY_NAMESPACE {
 
-/// A tile of queries during its group's walk. Lanes are queries: scores are [key, query], the result [column,
-/// query].
+/// A tile of queries during its group's walk, a panel wide. Lanes are queries: scores are [key, panel], the
+/// result [column, panel].
 struct QueryTile {
-  Range rows;          // of q
-  std::int64_t width;  // lanes: rows.size() rounded up
+  Range rows;  // of q
   TileKeys keys;
-  float* queries;                           // [words, width], packed
-  float* out;                               // [columns, width], not yet divided by `sum`
-  alignas(64) float highest[query_tile];    // what scores are reduced by before they are raised
-  alignas(64) float sum[query_tile];        // of the raised ones
-  alignas(64) std::int32_t lo[query_tile];  // the keys each lane sees, counted from keys.all.lo
-  alignas(64) std::int32_t hi[query_tile];
+  float* queries;                           // [words, panel], packed
+  float* out;                               // [columns, panel], not yet divided by `sum`
+  alignas(64) float highest[most_lanes];    // what scores are reduced by before they are raised
+  alignas(64) float sum[most_lanes];        // of the raised ones
+  alignas(64) std::int32_t lo[most_lanes];  // the keys each lane sees, counted from keys.all.lo
+  alignas(64) std::int32_t hi[most_lanes];
 };
+
+constexpr std::int64_t vectors = panel / lanes;
 
 /// The keys of a chunk, counted from its first, that some lane, or every lane, of a vector sees.
 struct Seen {
@@ -78,43 +79,39 @@ HWY_INLINE Seen seen_by(const QueryTile& tile, std::int64_t lane, std::int64_t c
   return seen;
 }
 
-/// One chunk of packed keys against one tile of queries.
+/// A chunk of packed keys and values.
 struct Chunk {
   std::int64_t begin, size;  // keys
-  ReadWords keys;            // [words, key]
-  ReadWords values;          // [key / group, column]
+  Left keys;                 // rows are keys
+  Left values;               // rows are columns
 };
 
 /// scores[key, query] for the keys that vectors of the tile see; what none of a vector's lanes sees may be
 /// left as it is.
 template <class Engine>
 HWY_INLINE void score(const QueryTile& tile, const Chunk& chunk, const Seen* seen, std::int64_t words,
-                      WriteWords scores) {
-  const std::int64_t vectors = tile.width / lanes;
-  const ReadWords queries{tile.queries, tile.width};
-  std::int64_t begin = 0;
+                      float* scores) {
   const auto needed = [&](std::int64_t key) {  // by the 8 keys from `key`: vectors [first, second)
-    std::int64_t first = vectors, last = 0;
+    Range range{vectors, 0};
     for (std::int64_t v = 0; v < vectors; ++v) {
-      if (seen[v].some_lo < key + 8 && key < seen[v].some_hi) {
-        first = std::min(first, v);
-        last = v + 1;
+      if (seen[v].some_lo < key + left_rows && key < seen[v].some_hi) {
+        range = {std::min(range.begin, v), v + 1};
       }
     }
-    return Range{first, last};
+    return range;
   };
   // Runs of keys that the same vectors need.
-  while (begin < chunk.size) {
+  for (std::int64_t begin = 0; begin < chunk.size;) {
     const Range range = needed(begin);
-    std::int64_t end = begin + 8;
-    while (end < chunk.size) {
+    std::int64_t end = begin + left_rows;
+    for (; end < chunk.size; end += left_rows) {
       const Range next = needed(end);
       if (next.begin != range.begin || next.end != range.end) break;
-      end += 8;
     }
     if (!range.empty()) {
-      multiply<Engine, false>(end - begin, range.size() * lanes, words, chunk.keys.at(0, begin),
-                              queries.at(0, range.begin * lanes), scores.at(begin, range.begin * lanes));
+      multiply<Engine, false>(end - begin, range.size(), words, chunk.keys, 0, begin,
+                              tile.queries + range.begin * lanes,
+                              scores + begin * panel + range.begin * lanes);
     }
     begin = end;
   }
@@ -144,11 +141,11 @@ HWY_INLINE void each_key(const QueryTile& tile, const Chunk& chunk, const Seen& 
 /// see the key. Where a chunk's highest score is far above what was subtracted so far, that is raised, and
 /// sum and result so far are made smaller accordingly.
 HWY_INLINE void raise(QueryTile& tile, const Chunk& chunk, const Seen& seen, std::int64_t lane, float factor,
-                      std::int64_t columns, WriteWords scores) {
+                      std::int64_t columns, float* scores) {
   const Floats d;
   const VF none = hn::Set(d, -std::numeric_limits<float>::infinity());
   const VF scale = hn::Set(d, factor);
-  const auto at = [&](std::int64_t k) { return scores.data + k * scores.stride + lane; };
+  const auto at = [&](std::int64_t k) { return scores + k * panel + lane; };
 
   VF largest = none;
   each_key(
@@ -172,7 +169,7 @@ HWY_INLINE void raise(QueryTile& tile, const Chunk& chunk, const Seen& seen, std
     sum = hn::Mul(sum, correction);
     if (!hn::AllFalse(d, had)) {
       for (std::int64_t c = 0; c < columns; ++c) {
-        float* out = tile.out + c * tile.width + lane;
+        float* out = tile.out + c * panel + lane;
         hn::StoreU(hn::Mul(hn::LoadU(d, out), correction), d, out);
       }
     }
@@ -196,120 +193,72 @@ HWY_INLINE void raise(QueryTile& tile, const Chunk& chunk, const Seen& seen, std
 
 /// Multiplies the probabilities of keys [begin, end) of a chunk by dropout's factors.
 HWY_INLINE void drop(const IntervalAttention& p, std::uint64_t stream, const QueryTile& tile,
-                     const Chunk& chunk, std::int64_t begin, std::int64_t end, WriteWords scores,
+                     const Chunk& chunk, std::int64_t begin, std::int64_t end, float* scores,
                      ForwardScratch& scratch) {
   const Floats d;
   constexpr std::int64_t stride = key_chunk + 16;
-  float* rows = scratch.factor_rows.take(query_tile * stride);
-  float* columns = scratch.factors.take((key_chunk + 4) * query_tile);
+  float* rows = scratch.factor_rows.take(panel * stride);
+  float* factors = scratch.factors.take((key_chunk + 4) * panel);
   float buffer[key_chunk + 256];
   for (std::int64_t i = 0; i < tile.rows.size(); ++i) {
-    const float* factors =
+    const float* of_row =
         dropout_row(stream, p.query_offset + tile.rows.begin + i, p.key_offset + chunk.begin + begin,
                     end - begin, p.dropout.threshold, p.dropout.kept, buffer);
-    std::copy(factors, factors + (end - begin), rows + i * stride);
+    std::copy(of_row, of_row + (end - begin), rows + i * stride);
   }
-  pack_transposed<FloatWords, float>({rows, stride}, tile.rows.size(), end - begin, {columns, tile.width});
-  for (std::int64_t k = begin; k < end; ++k) {
-    for (std::int64_t lane = 0; lane < tile.width; lane += lanes) {
-      float* at = scores.data + k * scores.stride + lane;
-      const VF factor = hn::LoadU(d, columns + (k - begin) * tile.width + lane);
-      hn::StoreU(hn::Mul(hn::LoadU(d, at), factor), d, at);
-    }
+  pack_right<FloatWords, float>({rows, stride}, tile.rows.size(), end - begin, factors);
+  for (std::int64_t i = 0; i < (end - begin) * panel; i += lanes) {
+    float* at = scores + begin * panel + i;
+    hn::StoreU(hn::Mul(hn::LoadU(d, at), hn::LoadU(d, factors + i)), d, at);
   }
 }
 
-/// out[column, query] += values ᵀ · probabilities over keys [begin, end).
-template <class Engine>
-HWY_INLINE void mix(const QueryTile& tile, const Chunk& chunk, const Seen* seen, std::int64_t columns,
-                    ReadWords probabilities) {
-  constexpr std::int64_t together = 2;
-  const std::int64_t vectors = tile.width / lanes;
-  for (std::int64_t v = 0; v < vectors; v += together) {
-    std::int64_t begin = chunk.size, end = 0;
-    const std::int64_t last = std::min(vectors, v + together);
-    for (std::int64_t i = v; i < last; ++i) {
-      if (seen[i].some_hi <= seen[i].some_lo) continue;
-      begin = std::min(begin, seen[i].some_lo);
-      end = std::max(end, seen[i].some_hi);
-    }
-    if (end <= begin) continue;
-    const std::int64_t first = begin / Engine::group, depth = words_of<Engine>(end) - first;
-    multiply<Engine, true>(columns, (last - v) * lanes, depth, chunk.values.at(first, 0),
-                           probabilities.at(first, v * lanes), {tile.out + v * lanes, tile.width});
-  }
-}
-
-/// What lies between the rows that some lane of the tile needs and those that a vector needs is zero.
-HWY_INLINE void clear_unseen(const QueryTile& tile, const Seen* seen, std::int64_t begin, std::int64_t end,
-                             WriteWords scores) {
+/// What a vector doesn't need of keys [begin, end) becomes zero.
+HWY_INLINE void clear_unseen(const Seen* seen, std::int64_t begin, std::int64_t end, float* scores) {
   const Floats d;
-  for (std::int64_t v = 0; v < tile.width / lanes; ++v) {
+  for (std::int64_t v = 0; v < vectors; ++v) {
     const std::int64_t lo = std::clamp(seen[v].some_lo, begin, end);
     const std::int64_t hi = std::clamp(seen[v].some_hi, lo, end);
     const auto clear = [&](std::int64_t from, std::int64_t to) HWY_ATTR {
-      for (std::int64_t k = from; k < to; ++k) {
-        hn::StoreU(hn::Zero(d), d, scores.data + k * scores.stride + v * lanes);
-      }
+      for (std::int64_t k = from; k < to; ++k) hn::StoreU(hn::Zero(d), d, scores + k * panel + v * lanes);
     };
     clear(begin, lo);
     clear(hi, end);
   }
 }
 
-#if ECP_PAIRS
-/// Rows [begin, end) of floats as rows of pairs; both are multiples of two.
-HWY_INLINE void pair_rows(ReadWords from, std::int64_t begin, std::int64_t end, std::int64_t columns,
-                          WriteWords to) {
-  const Floats d;
-  for (std::int64_t k = begin; k < end; k += 2) {
-    for (std::int64_t c = 0; c < columns; c += lanes) {
-      const float* at = from.data + k * from.stride + c;
-      hn::StoreU(interleave_pairs(hn::LoadU(d, at), hn::LoadU(d, at + from.stride)), d,
-                 to.data + k / 2 * to.stride + c);
-    }
-  }
-}
-#endif
-
 template <class Engine>
 HWY_INLINE void attend(const IntervalAttention& p, std::uint64_t stream, QueryTile& tile, const Chunk& chunk,
                        std::int64_t columns, ForwardScratch& scratch) {
-  Seen seen[query_tile / lanes];
+  Seen seen[vectors];
   std::int64_t begin = chunk.size, end = 0;
-  for (std::int64_t v = 0; v < tile.width / lanes; ++v) {
+  for (std::int64_t v = 0; v < vectors; ++v) {
     seen[v] = seen_by(tile, v * lanes, chunk.begin, chunk.size);
     if (seen[v].some_hi <= seen[v].some_lo) continue;
     begin = std::min(begin, seen[v].some_lo);
     end = std::max(end, seen[v].some_hi);
   }
   if (end <= begin) return;
-  const WriteWords scores{scratch.scores.take((key_chunk + 8) * query_tile), tile.width};
+  float* scores = scratch.scores.take((key_chunk + left_rows) * panel);
   score<Engine>(tile, chunk, seen, words_of<Engine>(p.width), scores);
   const float factor = std::abs(p.scale) * std::numbers::log2e_v<float>;
-  for (std::int64_t v = 0; v < tile.width / lanes; ++v) {
+  for (std::int64_t v = 0; v < vectors; ++v) {
     if (seen[v].some_hi > seen[v].some_lo) raise(tile, chunk, seen[v], v * lanes, factor, columns, scores);
   }
-  const std::int64_t even = begin / Engine::group * Engine::group;
-  clear_unseen(tile, seen, even, round_up(end, Engine::group), scores);
+  const std::int64_t first = begin / Engine::group, last = words_of<Engine>(end);
+  clear_unseen(seen, first * Engine::group, last * Engine::group, scores);
   if (p.dropout.threshold > 0) drop(p, stream, tile, chunk, begin, end, scores, scratch);
-  if constexpr (Engine::group == 1) {
-    mix<Engine>(tile, chunk, seen, columns, scores);
-  } else {
-#if ECP_PAIRS
-    const WriteWords pairs{scratch.probabilities.take(key_chunk / 2 * query_tile), tile.width};
-    pair_rows(scores, even, round_up(end, Engine::group), tile.width, pairs);
-    mix<Engine>(tile, chunk, seen, columns, pairs);
-#endif
-  }
+  to_words<Engine>(scores, first * Engine::group, last * Engine::group);
+  multiply<Engine, true>(columns, vectors, last - first, chunk.values, first, 0, scores + first * panel,
+                         tile.out);
 }
 
 template <class E>
 HWY_INLINE void finish(const IntervalAttention& p, const AttentionForward& results, std::int64_t sample,
                        std::int64_t head, const QueryTile& tile) {
-  float factors[query_tile];
+  alignas(64) float factors[most_lanes];
   float* sums = results.log_sum_exp + (sample * p.heads + head) * p.rows;
-  for (std::int64_t i = 0; i < tile.width; ++i) {
+  for (std::int64_t i = 0; i < panel; ++i) {
     const float sum = tile.sum[i];
     factors[i] = sum == 0 ? 0 : 1 / sum;
     if (i >= tile.rows.size()) continue;
@@ -318,8 +267,8 @@ HWY_INLINE void finish(const IntervalAttention& p, const AttentionForward& resul
         sum == 0 ? -std::numeric_limits<float>::infinity() : highest * std::abs(p.scale) + std::log(sum);
   }
   auto* out = static_cast<E*>(results.out.data) + sample * results.out.batch + head * results.out.head;
-  unpack_transposed<E>({tile.out, tile.width}, factors, tile.rows.size(), p.width,
-                       out + tile.rows.begin * results.out.row, results.out.row);
+  unpack_transposed<E>(tile.out, factors, tile.rows.size(), p.width, out + tile.rows.begin * results.out.row,
+                       results.out.row);
 }
 
 /// One group of queries of one head.
@@ -331,50 +280,50 @@ void forward_group(const IntervalAttention& p, const AttentionForward& results, 
   const std::uint64_t stream =
       p.dropout.threshold > 0 ? p.dropout.streams[static_cast<std::size_t>(sample * p.heads + head)] : 0;
 
-  const auto ranges = tiles_of(p.pattern, p.query_offset + group.begin, group.size(), query_tile);
+  const auto ranges = tiles_of(p.pattern, p.query_offset + group.begin, group.size(), panel);
   std::vector<QueryTile> tiles(ranges.size());
-  const std::int64_t most = static_cast<std::int64_t>(tiles.size()) * query_tile;
-  float* queries = scratch.queries.take(most * words);
-  float* out = scratch.out.take(most * columns);
+  const auto count = static_cast<std::int64_t>(tiles.size());
+  float* queries = scratch.queries.take(count * panel * words);
+  float* out = scratch.out.take(count * panel * columns);
   Interval all{p.keys, 0};
   for (std::size_t i = 0; i < tiles.size(); ++i) {
     QueryTile& tile = tiles[i];
     tile.rows = {group.begin + ranges[i].begin, group.begin + ranges[i].end};
-    tile.width = round_up(tile.rows.size(), lanes);
     tile.keys.set(p, sample, tile.rows);
-    tile.queries = queries;
-    tile.out = out;
-    queries += query_tile * words;
-    out += query_tile * columns;
-    for (std::int64_t lane = 0; lane < query_tile; ++lane) {
-      const bool real = lane < tile.rows.size();
-      tile.lo[lane] = real ? tile.keys.lo[static_cast<std::size_t>(lane)] : 0;
-      tile.hi[lane] = real ? tile.keys.hi[static_cast<std::size_t>(lane)] : 0;
+    tile.queries = queries + static_cast<std::int64_t>(i) * panel * words;
+    tile.out = out + static_cast<std::int64_t>(i) * panel * columns;
+    for (std::int64_t lane = 0; lane < panel; ++lane) {  // those past the last row see what it sees
+      const auto row = static_cast<std::size_t>(std::min(lane, tile.rows.size() - 1));
+      tile.lo[lane] = tile.keys.lo[row];
+      tile.hi[lane] = tile.keys.hi[row];
       tile.highest[lane] = -std::numeric_limits<float>::infinity();
       tile.sum[lane] = 0;
     }
-    // Lanes past the last row see what it sees, so that they need no masks.
-    for (std::int64_t lane = tile.rows.size(); lane < tile.width; ++lane) {
-      tile.lo[lane] = tile.lo[tile.rows.size() - 1];
-      tile.hi[lane] = tile.hi[tile.rows.size() - 1];
-    }
-    if (tile.keys.all.size() > 0) {
-      pack_transposed<Engine, E>(rows_at<E>(p.q, sample, head, tile.rows.begin), tile.rows.size(), p.width,
-                                 {tile.queries, tile.width}, p.scale < 0);
-      all = {std::min(all.lo, tile.keys.all.lo), std::max(all.hi, tile.keys.all.hi)};
-    }
-    fill({tile.out, tile.width}, columns, tile.width, 0);
+    std::fill(tile.out, tile.out + panel * columns, 0.0f);
+    if (tile.keys.all.size() == 0) continue;
+    if (tile.rows.size() < panel) std::fill(tile.queries, tile.queries + panel * words, 0.0f);
+    pack_right<Engine, E>(rows_at<E>(p.q, sample, head, tile.rows.begin), tile.rows.size(), p.width,
+                          tile.queries, p.scale < 0);
+    all = {std::min(all.lo, tile.keys.all.lo), std::max(all.hi, tile.keys.all.hi)};
   }
 
-  const WriteWords keys{scratch.keys.take(words * key_chunk), key_chunk};
-  const WriteWords values{scratch.values.take(key_chunk * columns), columns};
+  const Left keys{scratch.keys.take(words * key_chunk), words};
+  const Left values{scratch.values.take(key_chunk * round_up(columns, 16)), key_chunk / Engine::group};
   for (std::int64_t begin = all.lo; begin < all.hi; begin += key_chunk) {
     const std::int64_t size = std::min(key_chunk, all.hi - begin);
-    pack_transposed<Engine, E>(rows_at<E>(p.k, sample, kv_head, begin), size, p.width, keys);
+    pack_left<Engine, E>(rows_at<E>(p.k, sample, kv_head, begin), size, p.width, keys);
     pack_rows<Engine, E>(rows_at<E>(p.v.data != nullptr ? p.v : p.k, sample, kv_head, begin), size, p.width,
                          values);
-    for (QueryTile& tile : tiles) {
-      attend<Engine>(p, stream, tile, {begin, size, keys, values}, columns, scratch);
+    for (std::size_t i = 0; i < tiles.size(); ++i) {
+      const auto next = [&](std::int64_t from, std::int64_t many, std::int64_t all_rows) {
+        return share_of_rows(from, many, all_rows, static_cast<std::int64_t>(i), count);
+      };
+      prefetch_rows<E>(p.k, sample, kv_head, next(begin + key_chunk, key_chunk, p.keys), p.width);
+      prefetch_rows<E>(p.v, sample, kv_head, next(begin + key_chunk, key_chunk, p.keys), p.width);
+      if (begin + key_chunk >= all.hi) {
+        prefetch_rows<E>(p.q, sample, head, next(group.end, group.size(), p.rows), p.width);
+      }
+      attend<Engine>(p, stream, tiles[i], {begin, size, keys, values}, columns, scratch);
     }
   }
   for (const QueryTile& tile : tiles) finish<E>(p, results, sample, head, tile);

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "ecp/kernels/interval_attention.h"
+#include "ecp/kernels/attention_tiles.h"
 #include "ecp/kernels/words-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -34,6 +34,27 @@ HWY_INLINE Rows<E> rows_at(const ReadRows& x, std::int64_t sample, std::int64_t 
   return {static_cast<const E*>(x.data) + sample * x.batch + head * x.head + row * x.row, x.row};
 }
 
+/// Asks for rows of one head that will be needed soon: their lines are too far apart for the processor to
+/// guess.
+template <class E>
+HWY_INLINE void prefetch_rows(const ReadRows& x, std::int64_t sample, std::int64_t head, Range rows,
+                              std::int64_t width) {
+  if (x.data == nullptr) return;
+  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
+    const E* from = rows_at<E>(x, sample, head, row).data;
+    for (std::int64_t c = 0; c < width; c += 64 / static_cast<std::int64_t>(sizeof(E))) {
+      __builtin_prefetch(from + c, 0, 2);
+    }
+  }
+}
+
+/// Part `part` of `parts` of rows [begin, begin + count), of which there are `all`.
+HWY_INLINE Range share_of_rows(std::int64_t begin, std::int64_t count, std::int64_t all, std::int64_t part,
+                               std::int64_t parts) {
+  const std::int64_t end = std::min(all, begin + count * (part + 1) / parts);
+  return {std::min(end, begin + count * part / parts), end};
+}
+
 /// Words in a row of `width` elements.
 template <class Engine>
 constexpr std::int64_t words_of(std::int64_t width) {
@@ -48,33 +69,36 @@ float element(const E* x) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(*x) << 16);
 }
 
-template <class Engine, class E>
-void pack_transposed(Rows<E> rows, std::int64_t count, std::int64_t width, WriteWords to,
-                     bool negate = false) {
+template <class Engine, class E, class Place>
+void pack_transposed(Rows<E> rows, std::int64_t count, std::int64_t width, bool negate, const Place& place) {
   static_assert(Engine::group == 1);
   for (std::int64_t c = 0; c < round_up(width, 4); ++c) {
     for (std::int64_t row = 0; row < count; ++row) {
       const float x = c < width ? element(rows.data + row * rows.stride + c) : 0;
-      to.data[c * to.stride + row] = negate ? -x : x;
+      place(c, row, hn::Set(Floats(), negate ? -x : x));
     }
   }
 }
 
 template <class Engine, class E>
-void pack_rows(Rows<E> rows, std::int64_t count, std::int64_t width, WriteWords to) {
+void pack_rows(Rows<E> rows, std::int64_t count, std::int64_t width, const Left& to) {
   for (std::int64_t row = 0; row < count; ++row) {
-    for (std::int64_t c = 0; c < round_up(width, 8); ++c) {
-      to.data[row * to.stride + c] = c < width ? element(rows.data + row * rows.stride + c) : 0;
+    for (std::int64_t c = 0; c < round_up(width, left_rows); ++c) {
+      to.at(row, c)[c % left_rows] = c < width ? element(rows.data + row * rows.stride + c) : 0;
     }
   }
 }
 
+HWY_INLINE void store_left(VF v, const Left& to, std::int64_t k, std::int64_t row) {
+  hn::StoreU(v, Floats(), to.at(k, row) + row % left_rows);
+}
+
 template <class E>
-void unpack_transposed(ReadWords from, const float* factors, std::int64_t count, std::int64_t width, E* rows,
-                       std::int64_t stride) {
+void unpack_transposed(const float* from, const float* factors, std::int64_t count, std::int64_t width,
+                       E* rows, std::int64_t stride) {
   for (std::int64_t row = 0; row < count; ++row) {
     for (std::int64_t c = 0; c < width; ++c) {
-      const float x = from.data[c * from.stride + row] * (factors != nullptr ? factors[row] : 1);
+      const float x = from[c * panel + row] * (factors != nullptr ? factors[row] : 1);
       if constexpr (sizeof(E) == 4) {
         rows[row * stride + c] = x;
       } else {
@@ -138,6 +162,14 @@ HWY_INLINE VF of_blocks(const Block& block) {
   }
 }
 
+/// Sixteen floats as two eights.
+template <class Vector>
+HWY_INLINE void store_halves(Vector v, float* low, float* high) {
+  const hn::FixedTag<float, 8> half;
+  hn::StoreU(hn::LowerHalf(half, v), half, low);
+  hn::StoreU(hn::UpperHalf(half, v), half, high);
+}
+
 /// take(b, block b of v) for each block.
 template <class Vector, class Take>
 HWY_INLINE void each_block(Vector v, const Take& take) {
@@ -169,10 +201,9 @@ HWY_INLINE void transpose(VF (&x)[4]) {
 }
 
 /// A vector's width of rows from `row` on, of which `whole`: there are as many, of whole fours of words.
-template <class Engine, bool whole, class E>
+template <class Engine, bool whole, class E, class Place>
 HWY_INLINE void pack_lanes(Rows<E> rows, std::int64_t row, std::int64_t count, std::int64_t width, VF sign,
-                           WriteWords to) {
-  const Floats d;
+                           const Place& place) {
   const std::int64_t quads = (words_of<Engine>(width) + 3) / 4;
   for (std::int64_t i = 0; i < quads; ++i) {
     VF word[4];
@@ -184,27 +215,35 @@ HWY_INLINE void pack_lanes(Rows<E> rows, std::int64_t row, std::int64_t count, s
       });
     }
     transpose(word);
-    float* out = to.data + 4 * i * to.stride + row;
-    for (std::int64_t w = 0; w < 4; ++w) hn::StoreU(hn::Xor(word[w], sign), d, out + w * to.stride);
+    for (std::int64_t w = 0; w < 4; ++w) place(4 * i + w, row, hn::Xor(word[w], sign));
   }
 }
 
-/// to[word, row] = word of the row; rows from `count` up to the next multiple of `lanes` are zero. `to` has
-/// room for words_of(width) rows, rounded up to a multiple of four. `negate`: with their signs turned.
-template <class Engine, class E>
-HWY_INLINE void pack_transposed(Rows<E> rows, std::int64_t count, std::int64_t width, WriteWords to,
-                                bool negate = false) {
+/// place(word, row, vector) for each word of the rows, `lanes` rows at a time; rows past `count` are zero, as
+/// are words up to the next multiple of four. `negate`: with their signs turned.
+template <class Engine, class E, class Place>
+HWY_INLINE void pack_transposed(Rows<E> rows, std::int64_t count, std::int64_t width, bool negate,
+                                const Place& place) {
   const Floats d;
   const hn::RebindToUnsigned<Floats> du;
   const std::uint32_t signs = Engine::group == 2 ? 0x80008000u : 0x80000000u;
   const VF sign = hn::BitCast(d, hn::Set(du, negate ? signs : 0u));
   std::int64_t row = 0;
   if (width % (4 * Engine::group) == 0) {
-    for (; row + lanes <= count; row += lanes) {
-      pack_lanes<Engine, true>(rows, row, count, width, sign, to);
-    }
+    for (; row + lanes <= count; row += lanes) pack_lanes<Engine, true>(rows, row, count, width, sign, place);
   }
-  for (; row < count; row += lanes) pack_lanes<Engine, false>(rows, row, count, width, sign, to);
+  for (; row < count; row += lanes) pack_lanes<Engine, false>(rows, row, count, width, sign, place);
+}
+
+/// Stores a vector of a left operand's words, `row` on: each 8 of them in a panel of their own.
+template <class Vector>
+HWY_INLINE void store_left(Vector v, const Left& to, std::int64_t k, std::int64_t row) {
+  float* at = to.at(k, row) + row % left_rows;
+  if constexpr (lanes == 16) {
+    store_halves(v, at, to.at(k, row + left_rows));
+  } else {
+    hn::StoreU(v, Floats(), at);
+  }
 }
 
 /// `lanes` elements of a row as floats.
@@ -232,28 +271,29 @@ HWY_INLINE VF word_of(VF a, VF b) {
   }
 }
 
-/// to[row / group, column]: words along the rows, columns from `width` to the next multiple of 8 zero, rows
-/// that a word lacks at the end zero.
+/// The rows as a left operand whose rows are columns: words along the rows, columns from `width` to the next
+/// multiple of 8 zero, rows that a word lacks at the end zero.
 template <class Engine, class E>
-HWY_INLINE void pack_rows(Rows<E> rows, std::int64_t count, std::int64_t width, WriteWords to) {
+HWY_INLINE void pack_rows(Rows<E> rows, std::int64_t count, std::int64_t width, const Left& to) {
   const Floats d;
   for (std::int64_t row = 0; row < count; row += Engine::group) {
-    float* out = to.data + row / Engine::group * to.stride;
     const E* first = rows.data + row * rows.stride;
     const bool both = Engine::group == 2 && row + 1 < count;
+    const std::int64_t k = row / Engine::group;
     std::int64_t c = 0;
     for (; c + lanes <= width; c += lanes) {
       const VF next = both ? floats_of(first + rows.stride + c) : hn::Zero(d);
-      hn::StoreU(word_of<Engine>(floats_of(first + c), next), d, out + c);
+      store_left(word_of<Engine>(floats_of(first + c), next), to, k, c);
     }
-    for (; c < round_up(width, 8); ++c) {
-      E pair[2] = {c < width ? first[c] : E{0}, c < width && both ? first[rows.stride + c] : E{0}};
+    for (; c < round_up(width, left_rows); ++c) {
+      const E pair[2] = {c < width ? first[c] : E{0}, c < width && both ? first[rows.stride + c] : E{0}};
+      float* out = to.at(k, c) + c % left_rows;
       if constexpr (Engine::group == 2) {
-        std::memcpy(out + c, pair, sizeof pair);
+        std::memcpy(out, pair, sizeof pair);
       } else if constexpr (sizeof(E) == 4) {
-        out[c] = pair[0];
+        *out = pair[0];
       } else {
-        out[c] = std::bit_cast<float>(static_cast<std::uint32_t>(pair[0]) << 16);
+        *out = std::bit_cast<float>(static_cast<std::uint32_t>(pair[0]) << 16);
       }
     }
   }
@@ -274,18 +314,17 @@ HWY_INLINE VF rounded_pairs(VF a, VF b) {
   return hn::BitCast(d, hn::Or(hn::ShiftRight<16>(rounded(a)), upper));
 }
 
-/// rows[row, column] = from[column, row] · factors[row], in elements E; factors null: 1. `from` and `factors`
-/// have columns up to the next multiple of 8 and rows up to that of `lanes`.
+/// rows[row, column] = from[column, row] · factors[row], in elements E; factors null: 1. `from` is a panel
+/// with columns up to the next multiple of 8; it and `factors` have rows up to a multiple of `lanes`.
 template <class E>
-HWY_INLINE void unpack_transposed(ReadWords from, const float* factors, std::int64_t count,
+HWY_INLINE void unpack_transposed(const float* from, const float* factors, std::int64_t count,
                                   std::int64_t width, E* rows, std::int64_t stride) {
   const Floats d;
   constexpr std::int64_t group = 4 / sizeof(E), elements = 4 * group;  // in a word, in four
   for (std::int64_t row = 0; row < count; row += lanes) {
     const VF factor = factors != nullptr ? hn::LoadU(d, factors + row) : hn::Set(d, 1.0f);
-    const auto column = [&](std::int64_t c) HWY_ATTR {
-      return hn::Mul(hn::LoadU(d, from.data + c * from.stride + row), factor);
-    };
+    const auto column = [&](std::int64_t c)
+                            HWY_ATTR { return hn::Mul(hn::LoadU(d, from + c * panel + row), factor); };
     for (std::int64_t c = 0; c < width; c += elements) {
       VF word[4];
       for (std::int64_t w = 0; w < 4; ++w) {
@@ -331,6 +370,24 @@ HWY_INLINE float row_dot(const E* a, const E* b, std::int64_t width) {
 }
 
 #endif
+
+/// Rows as the columns of a right operand: to [words, panel]; at most `panel` rows.
+template <class Engine, class E>
+HWY_INLINE void pack_right(Rows<E> rows, std::int64_t count, std::int64_t width, float* to,
+                           bool negate = false) {
+  pack_transposed<Engine, E>(rows, count, width, negate,
+                             [&](std::int64_t k, std::int64_t row, VF v)
+                                 HWY_ATTR { hn::StoreU(v, Floats(), to + k * panel + row); });
+}
+
+/// Rows as the rows of a left operand.
+template <class Engine, class E>
+HWY_INLINE void pack_left(Rows<E> rows, std::int64_t count, std::int64_t width, const Left& to,
+                          bool negate = false) {
+  pack_transposed<Engine, E>(rows, count, width, negate,
+                             [&](std::int64_t k, std::int64_t row, VF v)
+                                 HWY_ATTR { store_left(v, to, k, row); });
+}
 
 }  // namespace ecp::kernels::HWY_NAMESPACE
 #if ECP_PAIRS

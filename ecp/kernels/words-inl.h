@@ -1,12 +1,12 @@
 // What tiles of attention are computed with, per instruction set: one matrix product on words, and 2^x.
 //
-// A word is 32 bits: a float, or two bfloat16 that stand one after the other in the direction of a sum. With
-// both operands laid out as [depth, columns] words every product of attention is
+// A word is 32 bits: a float, or two bfloat16 that stand one after the other in the direction of a sum. Every
+// product of attention is
 //
-//   C [rows, columns] += Σ_k A[k, row] · B[k, column]
+//   result [rows, columns] += Σ_k left[k, row] · right[k, column]
 //
-// where a word of A is broadcast and a vector of B loaded, so that one routine serves float32 (multiply-add)
-// and bfloat16 (dot product of pairs, AVX512-BF16).
+// where a word of the left operand is broadcast and a vector of the right one loaded, so that one routine
+// serves float32 (multiply-add) and bfloat16 (dot product of pairs, AVX512-BF16).
 #if defined(ECP_KERNELS_WORDS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef ECP_KERNELS_WORDS_INL_H_
 #undef ECP_KERNELS_WORDS_INL_H_
@@ -61,42 +61,51 @@ struct PairWords {
   static HWY_INLINE VF multiply_add(VF a, VF b, VF c) {
     return VF{_mm512_dpbf16_ps(c.raw, (__m512bh)a.raw, (__m512bh)b.raw)};
   }
+  /// Word i holds a[i] and, above it, b[i], rounded to bfloat16.
+  static HWY_INLINE VF interleave(VF a, VF b) {
+    alignas(64) static constexpr std::uint16_t order[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
+                                                            21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
+                                                            11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b.raw, a.raw);
+    return VF{_mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_load_si512(order), both))};
+  }
+  /// a's 16 numbers, then b's, rounded to bfloat16: as rows of bfloat16 stand in memory.
+  static HWY_INLINE VF concatenate(VF a, VF b) {
+    return VF{_mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(b.raw, a.raw))};
+  }
 };
-
-/// Word i holds a[i] and, above it, b[i], rounded to bfloat16.
-HWY_INLINE VF interleave_pairs(VF a, VF b) {
-  alignas(64) static constexpr std::uint16_t order[32] = {0,  16, 1,  17, 2,  18, 3,  19, 4,  20, 5,
-                                                          21, 6,  22, 7,  23, 8,  24, 9,  25, 10, 26,
-                                                          11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const __m512i both = (__m512i)_mm512_cvtne2ps_pbh(b.raw, a.raw);
-  return VF{_mm512_castsi512_ps(_mm512_permutexvar_epi16(_mm512_load_si512(order), both))};
-}
-
-/// a's 16 numbers, then b's, rounded to bfloat16: as rows of bfloat16 stand in memory.
-HWY_INLINE VF concatenate_pairs(VF a, VF b) {
-  return VF{_mm512_castsi512_ps((__m512i)_mm512_cvtne2ps_pbh(b.raw, a.raw))};
-}
 #endif
 
-/// A matrix of words or floats, rows `stride` apart.
-struct ReadWords {
-  const float* data;
-  std::int64_t stride;
-  [[nodiscard]] ReadWords at(std::int64_t row, std::int64_t column) const {
-    return {data + row * stride + column, stride};
+// The two operands lie as the product walks over them, so that a few kilobytes at a time are read from one
+// end to the other: the left one in panels of 8 rows, the right one and the result in panels of two vectors.
+constexpr std::int64_t left_rows = 8;
+constexpr std::int64_t panel = 2 * lanes;
+
+/// The left operand: [rows / 8, depth, 8] words.
+struct Left {
+  float* data = nullptr;
+  std::int64_t depth = 0;
+  /// The word at (k, row); row is a multiple of 8.
+  [[nodiscard]] float* at(std::int64_t k, std::int64_t row) const {
+    return data + (row / left_rows * depth + k) * left_rows;
   }
-};
-struct WriteWords {
-  float* data;
-  std::int64_t stride;
-  [[nodiscard]] WriteWords at(std::int64_t row, std::int64_t column) const {
-    return {data + row * stride + column, stride};
-  }
-  operator ReadWords() const { return {data, stride}; }
 };
 
-constexpr int panel_rows = many_registers ? 8 : 4;
-constexpr int panel_vectors = many_registers ? 3 : 2;
+/// Rows [begin, end) of a panel of floats as words, at the place of rows [begin / group, …): in place, as
+/// words are written after what they are made of was read.
+template <class Engine>
+HWY_INLINE void to_words(float* rows, std::int64_t begin, std::int64_t end) {
+  if constexpr (Engine::group == 2) {
+    const Floats d;
+    for (std::int64_t k = begin; k < end; k += 2) {
+      for (std::int64_t c = 0; c < panel; c += lanes) {
+        const float* at = rows + k * panel + c;
+        const VF words = Engine::interleave(hn::LoadU(d, at), hn::LoadU(d, at + panel));
+        hn::StoreU(words, d, rows + k / 2 * panel + c);
+      }
+    }
+  }
+}
 
 /// Calls f(0) … f(N − 1) with constants, so that what they index stays in registers.
 template <int N, class F>
@@ -107,67 +116,45 @@ HWY_INLINE void unrolled(const F& f) {
   all(std::make_integer_sequence<int, N>());
 }
 
-/// `panel_rows` rows by `Vectors` vectors of C, kept in registers.
-template <class Engine, int Vectors, bool accumulate>
-HWY_NOINLINE void multiply_panel(std::int64_t depth, ReadWords a, ReadWords b, WriteWords c) {
+/// `Rows` rows of a panel of the result, kept in registers.
+template <class Engine, int Rows, int Vectors, bool accumulate>
+HWY_NOINLINE void multiply_rows(std::int64_t depth, const float* HWY_RESTRICT left,
+                                const float* HWY_RESTRICT right, float* HWY_RESTRICT result) {
   const Floats d;
-  VF sum[panel_rows][Vectors];
-  unrolled<panel_rows>([&](auto r) HWY_ATTR {
+  VF sum[Rows][Vectors];
+  unrolled<Rows>([&](auto r) HWY_ATTR {
     unrolled<Vectors>([&](auto v) HWY_ATTR {
-      sum[r][v] = accumulate ? hn::LoadU(d, c.data + r * c.stride + v * lanes) : hn::Zero(d);
+      sum[r][v] = accumulate ? hn::LoadU(d, result + r * panel + v * lanes) : hn::Zero(d);
     });
   });
-  const float* HWY_RESTRICT x = a.data;
-  const float* HWY_RESTRICT y = b.data;
   for (std::int64_t k = 0; k < depth; ++k) {
     VF column[Vectors];
-    unrolled<Vectors>([&](auto v) HWY_ATTR { column[v] = hn::LoadU(d, y + v * lanes); });
-    unrolled<panel_rows>([&](auto r) HWY_ATTR {
-      const VF row = hn::Set(d, x[r]);
+    unrolled<Vectors>([&](auto v) HWY_ATTR { column[v] = hn::LoadU(d, right + k * panel + v * lanes); });
+    unrolled<Rows>([&](auto r) HWY_ATTR {
+      const VF row = hn::Set(d, left[k * left_rows + r]);
       unrolled<Vectors>([&](auto v)
                             HWY_ATTR { sum[r][v] = Engine::multiply_add(row, column[v], sum[r][v]); });
     });
-    x += a.stride;
-    y += b.stride;
   }
-  unrolled<panel_rows>([&](auto r) HWY_ATTR {
-    unrolled<Vectors>([&](auto v) HWY_ATTR { hn::StoreU(sum[r][v], d, c.data + r * c.stride + v * lanes); });
+  unrolled<Rows>([&](auto r) HWY_ATTR {
+    unrolled<Vectors>([&](auto v) HWY_ATTR { hn::StoreU(sum[r][v], d, result + r * panel + v * lanes); });
   });
 }
 
-/// C [rows, columns] = or += Aᵀ·B, A [depth, rows], B [depth, columns] in words; rows a multiple of 8,
-/// columns of `lanes`.
+/// result [rows, panel] = or += left · right over words [k, k + depth) of both; rows a multiple of 8, counted
+/// from `row` of `left`. `right` and `result` stand where the product begins. One vector, or two.
 template <class Engine, bool accumulate>
-HWY_INLINE void multiply(std::int64_t rows, std::int64_t columns, std::int64_t depth, ReadWords a,
-                         ReadWords b, WriteWords c) {
-  std::int64_t vectors = columns / lanes;
-  for (std::int64_t column = 0; vectors > 0;) {
-    // Four are two and two, which is faster than three and one.
-    const std::int64_t now = vectors == 4 ? 2 : std::min<std::int64_t>(vectors, panel_vectors);
-    for (std::int64_t row = 0; row < rows; row += panel_rows) {
-      const ReadWords left = a.at(0, row), right = b.at(0, column);
-      const WriteWords to = c.at(row, column);
-      switch (now) {
-        case 1:
-          multiply_panel<Engine, 1, accumulate>(depth, left, right, to);
-          break;
-        case 2:
-          multiply_panel<Engine, 2, accumulate>(depth, left, right, to);
-          break;
-        default:
-          multiply_panel<Engine, panel_vectors, accumulate>(depth, left, right, to);
-      }
+HWY_INLINE void multiply(std::int64_t rows, std::int64_t vectors, std::int64_t depth, const Left& left,
+                         std::int64_t k, std::int64_t row, const float* right, float* result) {
+  constexpr int at_once = many_registers ? 8 : 4;
+  for (std::int64_t r = 0; r < rows; r += at_once) {
+    const float* from = left.at(k, row + r / left_rows * left_rows) + r % left_rows;
+    float* to = result + r * panel;
+    if (vectors == 2) {
+      multiply_rows<Engine, at_once, 2, accumulate>(depth, from, right, to);
+    } else {
+      multiply_rows<Engine, at_once, 1, accumulate>(depth, from, right, to);
     }
-    column += now * lanes;
-    vectors -= now;
-  }
-}
-
-HWY_INLINE void fill(WriteWords to, std::int64_t rows, std::int64_t columns, float value) {
-  const Floats d;
-  const VF x = hn::Set(d, value);
-  for (std::int64_t row = 0; row < rows; ++row) {
-    for (std::int64_t c = 0; c < columns; c += lanes) hn::StoreU(x, d, to.data + row * to.stride + c);
   }
 }
 
