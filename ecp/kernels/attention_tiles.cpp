@@ -19,9 +19,6 @@ std::vector<Range> tiles_of(const Pattern& pattern, std::int64_t offset, std::in
 }
 
 void TileKeys::set(const IntervalAttention& p, std::int64_t sample, Range rows) {
-  const auto count = static_cast<std::size_t>(rows.size());
-  lo.resize(count);
-  hi.resize(count);
   all = {p.keys, 0};
   const std::int32_t* starts = p.document_start != nullptr ? p.document_start + sample * p.rows : nullptr;
   const auto each = [&](const auto& take) {
@@ -43,11 +40,12 @@ void TileKeys::set(const IntervalAttention& p, std::int64_t sample, Range rows) 
   });
   if (all.hi <= all.lo) all = {0, 0};
   each([&](std::int64_t row, Interval seen) {
-    const auto i = static_cast<std::size_t>(row);
     const bool none = seen.size() == 0;
-    lo[i] = none ? 0 : static_cast<std::int32_t>(seen.lo - all.lo);
-    hi[i] = none ? 0 : static_cast<std::int32_t>(seen.hi - all.lo);
+    lo[row] = none ? 0 : static_cast<std::int32_t>(seen.lo - all.lo);
+    hi[row] = none ? 0 : static_cast<std::int32_t>(seen.hi - all.lo);
   });
+  std::fill(lo + rows.size(), lo + most_rows, lo[rows.size() - 1]);
+  std::fill(hi + rows.size(), hi + most_rows, hi[rows.size() - 1]);
 }
 
 }  // namespace ecp::kernels

@@ -26,9 +26,13 @@ std::vector<Range> tiles_of(const Pattern& pattern, std::int64_t offset, std::in
 
 /// The keys of each row of a tile of queries, and of all of them together.
 struct TileKeys {
-  std::vector<std::int32_t> lo, hi;  // counted from `all.lo`
-  Interval all;                      // between the first and the last key that any row sees; empty: none
+  static constexpr std::int64_t most_rows = 64;
+  alignas(
+      64) std::int32_t lo[most_rows];  // counted from `all.lo`; past the tile's rows, what the last one sees
+  alignas(64) std::int32_t hi[most_rows];
+  Interval all;  // between the first and the last key that any row sees; empty: none
 
+  /// Of at least one row and at most `most_rows`.
   void set(const IntervalAttention& p, std::int64_t sample, Range rows);
 };
 

@@ -26,7 +26,7 @@ namespace ecp::kernels {
 // A tile of keys is walked over by the tiles of queries that see it: its gradients are whole at the end of
 // that. Tiles of queries are open from the first tile of keys they see to the last, and their gradients with
 // them.
-constexpr std::int64_t backward_queries = 64;
+constexpr std::int64_t backward_queries = TileKeys::most_rows;
 constexpr std::int64_t backward_keys = 128;
 constexpr std::int64_t most_kept_rows = 4096;
 
@@ -308,9 +308,8 @@ class Backward {
     visible.count = tile.rows.size();
     for (std::int64_t i = 0; i < visible.count; ++i) {
       const std::int64_t shift = tile.keys.all.lo - keys.begin;
-      const auto row = static_cast<std::size_t>(i);
-      const std::int64_t lo = std::clamp<std::int64_t>(tile.keys.lo[row] + shift, 0, keys.size());
-      const std::int64_t hi = std::clamp<std::int64_t>(tile.keys.hi[row] + shift, lo, keys.size());
+      const std::int64_t lo = std::clamp<std::int64_t>(tile.keys.lo[i] + shift, 0, keys.size());
+      const std::int64_t hi = std::clamp<std::int64_t>(tile.keys.hi[i] + shift, lo, keys.size());
       const bool none = tile.log_sum[i] == -std::numeric_limits<float>::infinity();
       visible.lo[i] = static_cast<std::int32_t>(lo);
       visible.hi[i] = static_cast<std::int32_t>(none ? lo : hi);

@@ -46,12 +46,10 @@ namespace ecp::kernels::HWY_NAMESPACE {
 struct QueryTile {
   Range rows;  // of q
   TileKeys keys;
-  float* queries;                           // [words, panel], packed
-  float* out;                               // [columns, panel], not yet divided by `sum`
-  alignas(64) float highest[most_lanes];    // what scores are reduced by before they are raised
-  alignas(64) float sum[most_lanes];        // of the raised ones
-  alignas(64) std::int32_t lo[most_lanes];  // the keys each lane sees, counted from keys.all.lo
-  alignas(64) std::int32_t hi[most_lanes];
+  float* queries;                         // [words, panel], packed
+  float* out;                             // [columns, panel], not yet divided by `sum`
+  alignas(64) float highest[most_lanes];  // what scores are reduced by before they are raised
+  alignas(64) float sum[most_lanes];      // of the raised ones
 };
 
 constexpr std::int64_t vectors = panel / lanes;
@@ -69,7 +67,7 @@ HWY_INLINE Seen seen_by(const QueryTile& tile, std::int64_t lane, std::int64_t c
   const auto bounded = [&](const std::int32_t* of) HWY_ATTR {
     return hn::Min(hn::Max(hn::Add(hn::Load(d, of + lane), shift), hn::Zero(d)), size);
   };
-  const auto lo = bounded(tile.lo), hi = hn::Max(lo, bounded(tile.hi));
+  const auto lo = bounded(tile.keys.lo), hi = hn::Max(lo, bounded(tile.keys.hi));
   const auto some = hn::Lt(lo, hi);
   if (hn::AllFalse(d, some)) return {0, 0, 0, 0};
   Seen seen{hn::GetLane(hn::MinOfLanes(d, hn::IfThenElse(some, lo, size))),
@@ -121,12 +119,12 @@ HWY_INLINE hn::Mask<Floats> sees(const QueryTile& tile, std::int64_t lane, std::
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const auto k = hn::Set(di, static_cast<std::int32_t>(key - tile.keys.all.lo));
-  const auto lo = hn::Load(di, tile.lo + lane), hi = hn::Load(di, tile.hi + lane);
+  const auto lo = hn::Load(di, tile.keys.lo + lane), hi = hn::Load(di, tile.keys.hi + lane);
   return hn::RebindMask(d, hn::And(hn::Not(hn::Lt(k, lo)), hn::Lt(k, hi)));
 }
 
-/// Calls visit(key, mask) for each key in [seen.some_lo, seen.some_hi); `mask` is null for keys that all
-/// lanes see.
+/// Of the keys in [seen.some_lo, seen.some_hi), whole(key) for those that all lanes see, masked(key, mask)
+/// for the others.
 template <class Masked, class Whole>
 HWY_INLINE void each_key(const QueryTile& tile, const Chunk& chunk, const Seen& seen, std::int64_t lane,
                          Masked&& masked, Whole&& whole) {
@@ -174,7 +172,7 @@ HWY_INLINE void raise(QueryTile& tile, const Chunk& chunk, const Seen& seen, std
       }
     }
   }
-  // Where nothing is above −inf yet: zeros, or what is not a number.
+  // Where nothing is above −inf yet nothing is subtracted: the least of powers, or what is not a number.
   const VF subtract = hn::Mul(hn::IfThenElse(hn::Gt(highest, none), highest, hn::Zero(d)), scale);
   each_key(
       tile, chunk, seen, lane,
@@ -292,13 +290,8 @@ void forward_group(const IntervalAttention& p, const AttentionForward& results, 
     tile.keys.set(p, sample, tile.rows);
     tile.queries = queries + static_cast<std::int64_t>(i) * panel * words;
     tile.out = out + static_cast<std::int64_t>(i) * panel * columns;
-    for (std::int64_t lane = 0; lane < panel; ++lane) {  // those past the last row see what it sees
-      const auto row = static_cast<std::size_t>(std::min(lane, tile.rows.size() - 1));
-      tile.lo[lane] = tile.keys.lo[row];
-      tile.hi[lane] = tile.keys.hi[row];
-      tile.highest[lane] = -std::numeric_limits<float>::infinity();
-      tile.sum[lane] = 0;
-    }
+    std::fill_n(tile.highest, panel, -std::numeric_limits<float>::infinity());
+    std::fill_n(tile.sum, panel, 0.0f);
     std::fill(tile.out, tile.out + panel * columns, 0.0f);
     if (tile.keys.all.size() == 0) continue;
     if (tile.rows.size() < panel) std::fill(tile.queries, tile.queries + panel * words, 0.0f);

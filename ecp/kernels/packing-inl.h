@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "ecp/base/parallel.h"
 #include "ecp/kernels/attention_tiles.h"
 #include "ecp/kernels/words-inl.h"
 
@@ -48,11 +49,11 @@ HWY_INLINE void prefetch_rows(const ReadRows& x, std::int64_t sample, std::int64
   }
 }
 
-/// Part `part` of `parts` of rows [begin, begin + count), of which there are `all`.
+/// Part `part` of `parts` of the `count` rows from `begin` on, as far as there are that many among `all`.
 HWY_INLINE Range share_of_rows(std::int64_t begin, std::int64_t count, std::int64_t all, std::int64_t part,
                                std::int64_t parts) {
-  const std::int64_t end = std::min(all, begin + count * (part + 1) / parts);
-  return {std::min(end, begin + count * part / parts), end};
+  const Share share = share_of(std::clamp<std::int64_t>(all - begin, 0, count), parts, part);
+  return {begin + share.begin, begin + share.end};
 }
 
 /// Words in a row of `width` elements.
@@ -121,7 +122,6 @@ float row_dot(const E* a, const E* b, std::int64_t width) {
 
 using Four = hn::FixedTag<float, 4>;
 using V4 = hn::Vec<Four>;
-constexpr std::int64_t blocks = lanes / 4;  // of four words in a vector
 
 /// Words [4·i, 4·i + 4) of a row; without `whole` there may be fewer elements, and the rest is zero.
 template <class Engine, bool whole, class E>
