@@ -1,11 +1,11 @@
 // ecp-torch: the subcommands that need LibTorch; started by `ecp`.
-#include "ecp/base/system.h"
 #include "ecp/cli/app.h"
 #include "ecp/cli/commands.h"
 #include "ecp/cli/torch/commands.h"
+#include "ecp/ops/tensor_memory.h"
 
 int main(int argc, char** argv) {
-  ecp::keep_freed_memory();
+  ecp::ops::reuse_tensor_memory();
   const auto app = ecp::cli::make_app();
   ecp::cli::add_train(*app);
   ecp::cli::add_eval(*app);
