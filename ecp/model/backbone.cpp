@@ -10,6 +10,7 @@
 #include "ecp/model/context.h"
 #include "ecp/model/feed_forward.h"
 #include "ecp/model/initialize.h"
+#include "ecp/model/linear_weight.h"
 #include "ecp/model/norm.h"
 #include "ecp/model/weights.h"
 #include "ecp/weights/checkpoint.h"
@@ -123,7 +124,10 @@ Backbone::~Backbone() = default;
 void Backbone::initialize(std::uint64_t seed) {
   const at::NoGradGuard no_grad;
   const auto named = named_parameters();
-  for (const Parameter& parameter : table_) initialize_parameter(named[parameter.name], parameter, seed);
+  for (const Parameter& parameter : table_) {
+    initialize_parameter(named[parameter.name], parameter, seed);
+    values_changed(named[parameter.name]);
+  }
 }
 
 void Backbone::load(const TensorSet& weights) {
@@ -134,6 +138,7 @@ void Backbone::load(const TensorSet& weights) {
     const std::vector<float> values = weights.at(parameter.name).to_float();
     std::memcpy(named[parameter.name].mutable_data_ptr<float>(), values.data(),
                 values.size() * sizeof(float));
+    values_changed(named[parameter.name]);
   }
 }
 

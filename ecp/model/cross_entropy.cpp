@@ -17,14 +17,13 @@ constexpr std::int64_t chunk_elements = std::int64_t{1} << 21;  // of logits hel
 
 std::int64_t rows_at_a_time(std::int64_t vocab) { return std::max<std::int64_t>(1, chunk_elements / vocab); }
 
-/// The classifier's weight as the matrix products want it.
+/// A table as the matrix products want it.
 at::Tensor operand(const at::Tensor& t, bool bfloat16) { return bfloat16 ? t.to(at::kBFloat16) : t; }
 
-/// Logits [rows, V] in float32, from operands of one dtype.
-at::Tensor logits_of(const at::Tensor& hidden, const at::Tensor& weight,
-                     const std::optional<at::Tensor>& bias) {
-  at::Tensor logits = product({hidden}, {weight, true}, at::kFloat);
-  if (bias) logits.add_(*bias);
+/// Logits [rows, V] in float32.
+at::Tensor logits_of(const at::Tensor& hidden, LinearWeight& weight, const at::Tensor& bias) {
+  at::Tensor logits = at::empty({hidden.size(0), weight.tensor().size(0)}, at::kFloat);
+  weight.forward(hidden, bias, logits);
   return logits;
 }
 
@@ -49,11 +48,12 @@ void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, float* lo
 
 class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> {
  public:
+  /// `weight` is `classifier`'s tensor, whose gradient autograd is to keep.
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& hidden,
                             const at::Tensor& weight, const std::optional<at::Tensor>& bias,
-                            const at::Tensor& targets, bool bfloat16, bool gradient) {
+                            const LinearWeightPtr& classifier, const at::Tensor& targets, bool bfloat16,
+                            bool gradient) {
     const std::int64_t rows = hidden.size(0), step = rows_at_a_time(weight.size(0));
-    const at::Tensor weight_operand = operand(weight, bfloat16);
     at::Tensor grad_hidden, grad_weight, grad_bias;
     if (gradient) {
       grad_hidden = at::empty(hidden.sizes(), hidden.options());
@@ -64,11 +64,11 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
     for (std::int64_t first = 0; first < rows; first += step) {
       const std::int64_t last = std::min(rows, first + step);
       const at::Tensor chunk = operand(hidden.slice(0, first, last), bfloat16);
-      const at::Tensor logits = logits_of(chunk, weight_operand, bias);
+      const at::Tensor logits = logits_of(chunk, *classifier, bias.value_or(at::Tensor()));
       softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, gradient);
       if (!gradient) continue;
       const at::Tensor grad = operand(logits, bfloat16);
-      multiply({grad}, {weight_operand}, grad_hidden.slice(0, first, last));
+      classifier->backward(grad, grad_hidden.slice(0, first, last));
       add_product({grad, true}, {chunk}, grad_weight);
       if (bias) grad_bias.add_(logits.sum(0));
     }
@@ -80,32 +80,31 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
                                                  const torch::autograd::variable_list& grads) {
     const auto saved = context->get_saved_variables();
     const auto scaled = [&](const at::Tensor& t) { return t.defined() ? t * grads[0] : t; };
-    return {scaled(saved[0]), scaled(saved[1]), scaled(saved[2]), {}, {}, {}};
+    return {scaled(saved[0]), scaled(saved[1]), scaled(saved[2]), {}, {}, {}, {}};
   }
 };
 
 }  // namespace
 
-at::Tensor linear_cross_entropy(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
-                                const at::Tensor& bias_V, const at::Tensor& targets_R, bool bfloat16) {
-  const bool gradient =
-      at::GradMode::is_enabled() && (hidden_RD.requires_grad() || weight_VD.requires_grad());
-  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight_VD, if_defined(bias_V),
-                                   targets_R.contiguous(), bfloat16, gradient);
+at::Tensor linear_cross_entropy(const at::Tensor& hidden_RD, const Linear& classifier,
+                                const at::Tensor& targets_R, bool bfloat16) {
+  const at::Tensor& weight = classifier.weight()->tensor();
+  const bool gradient = at::GradMode::is_enabled() && (hidden_RD.requires_grad() || weight.requires_grad());
+  return LinearCrossEntropy::apply(hidden_RD.contiguous(), weight, if_defined(classifier.bias()),
+                                   classifier.weight(), targets_R.contiguous(), bfloat16, gradient);
 }
 
-at::Tensor linear_negative_log_likelihood(const at::Tensor& hidden_RD, const at::Tensor& weight_VD,
-                                          const at::Tensor& bias_V, const at::Tensor& targets_R,
-                                          bool bfloat16) {
+at::Tensor linear_negative_log_likelihood(const at::Tensor& hidden_RD, const Linear& classifier,
+                                          const at::Tensor& targets_R, bool bfloat16) {
   const at::NoGradGuard no_grad;
-  const at::Tensor weight = operand(weight_VD, bfloat16), targets = targets_R.contiguous(),
-                   hidden = hidden_RD.contiguous();
-  const std::int64_t rows = hidden_RD.size(0), step = rows_at_a_time(weight.size(0));
+  const at::Tensor targets = targets_R.contiguous(), hidden = hidden_RD.contiguous();
+  LinearWeight& weight = *classifier.weight();
+  const std::int64_t rows = hidden_RD.size(0), step = rows_at_a_time(weight.tensor().size(0));
   at::Tensor losses = at::empty({rows}, hidden_RD.options().dtype(at::kFloat));
   for (std::int64_t first = 0; first < rows; first += step) {
     const std::int64_t last = std::min(rows, first + step);
     const at::Tensor logits =
-        logits_of(operand(hidden.slice(0, first, last), bfloat16), weight, if_defined(bias_V));
+        logits_of(operand(hidden.slice(0, first, last), bfloat16), weight, classifier.bias());
     softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, false);
   }
   return losses;

@@ -14,9 +14,12 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-/// Rows worked on at a time: 4 MB of inner rows in float32. Fixed, so that sums don't depend on the machine.
-std::int64_t rows_at_a_time(std::int64_t width) {
-  return std::max<std::int64_t>(32, (std::int64_t{1} << 20) / width);
+/// Rows worked on at a time: 8 MB of inner rows in float32, evenly. Fixed, so that sums don't depend on the
+/// machine.
+std::int64_t rows_at_a_time(std::int64_t rows, std::int64_t width) {
+  const std::int64_t most = std::max<std::int64_t>(32, (std::int64_t{1} << 21) / width);
+  const std::int64_t parts = std::max<std::int64_t>(1, (rows + most - 1) / most);
+  return (rows + parts - 1) / parts;
 }
 
 /// Rows [first, last) of what may be undefined.
@@ -24,9 +27,18 @@ at::Tensor part(const at::Tensor& t, std::int64_t first, std::int64_t last) {
   return t.defined() ? t.slice(0, first, last) : t;
 }
 
-at::Tensor float_zeros(const at::Tensor& t) {
-  return t.defined() ? at::zeros(t.sizes(), at::kFloat) : at::Tensor();
+at::Tensor float_table(const at::Tensor& like) {
+  return like.defined() ? at::empty(like.sizes(), at::kFloat) : at::Tensor();
 }
+
+at::Tensor float_zeros(const at::Tensor& like) {
+  return like.defined() ? at::zeros(like.sizes(), at::kFloat) : at::Tensor();
+}
+
+/// The layer's weights; gate is null without one.
+struct FeedForwardWeights {
+  LinearWeightPtr up, gate, down;
+};
 
 /// down(dropout(activation(up(x)))), with SwiGLU's gate(x) beside up(x), chunk by chunk. Of the inner rows,
 /// several times as wide as x, the pre-activations alone are kept for the backward.
@@ -34,34 +46,41 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
  public:
   using Optional = std::optional<at::Tensor>;
 
-  /// Products have operands of `dtype`; weights and biases are float32.
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& up_weight,
-                            const Optional& up_bias, const Optional& gate_weight, const Optional& gate_bias,
-                            const at::Tensor& down_weight, const Optional& down_bias,
-                            const ops::DropoutKey& key, at::ScalarType dtype, bool gradient) {
-    const at::Tensor rows = as_matrix(x, dtype), up = up_weight.to(dtype), down = down_weight.to(dtype);
-    const at::Tensor gate = gate_weight ? gate_weight->to(dtype) : at::Tensor();
-    const InnerBiases biases{up_bias.value_or(at::Tensor()), gate_bias.value_or(at::Tensor())};
-    const std::int64_t count = rows.size(0), width = down.size(1), step = rows_at_a_time(width);
+  /// Products have operands of `dtype`; weights and biases are float32. The weights' tensors are arguments
+  /// for autograd to keep their gradients.
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            [[maybe_unused]] const at::Tensor& up_weight, const Optional& up_bias,
+                            [[maybe_unused]] const Optional& gate_weight, const Optional& gate_bias,
+                            [[maybe_unused]] const at::Tensor& down_weight, const Optional& down_bias,
+                            const FeedForwardWeights& weights, const ops::DropoutKey& key,
+                            at::ScalarType dtype, bool gradient) {
+    const at::Tensor rows = as_matrix(x, dtype), none;
+    const InnerBiases biases{up_bias.value_or(none), gate_bias.value_or(none)};
+    const std::int64_t count = rows.size(0), width = weights.down->tensor().size(1);
+    const std::int64_t step = rows_at_a_time(count, width);
     const auto table = [&](std::int64_t height) { return at::empty({height, width}, rows.options()); };
-    const std::int64_t kept = gradient ? count : std::min(count, step);
-    const PreActivations pre{table(kept), gate.defined() ? table(kept) : at::Tensor()};
-    const at::Tensor inner = table(std::min(count, step));
+    const std::int64_t kept_rows = gradient ? count : step;
+    const PreActivations pre{table(kept_rows), weights.gate ? table(kept_rows) : none};
+    const at::Tensor inner = table(step);
     const InnerRows inner_rows(biases, key, x.size(1), width);
-    at::Tensor out = at::empty({count, down.size(0)}, rows.options());
+    auto shape = x.sizes().vec();
+    shape.back() = weights.down->tensor().size(0);
+    const at::Tensor out = at::empty({count, shape.back()}, rows.options());
     for (std::int64_t first = 0; first < count; first += step) {
       const std::int64_t last = std::min(count, first + step), from = gradient ? first : 0;
       const at::Tensor chunk = part(rows, first, last), to = part(inner, 0, last - first);
       const PreActivations chunk_pre{part(pre.up, from, from + last - first),
                                      part(pre.gate, from, from + last - first)};
-      multiply({chunk}, {up, true}, chunk_pre.up);
-      if (gate.defined()) multiply({chunk}, {gate, true}, chunk_pre.gate);
+      weights.up->forward(chunk, none, chunk_pre.up);
+      if (weights.gate) weights.gate->forward(chunk, none, chunk_pre.gate);
       inner_rows.forward(chunk_pre, first, to);
-      multiply({to}, {down, true}, part(out, first, last));
+      weights.down->forward(to, down_bias.value_or(none), part(out, first, last));
     }
-    if (down_bias) out.add_(*down_bias);
     if (gradient) {
-      context->save_for_backward({rows, pre.up, pre.gate, up, biases.up, gate, biases.gate, down});
+      context->save_for_backward({rows, pre.up, pre.gate, biases.up, biases.gate});
+      keep(*context, "up", weights.up);
+      keep(*context, "gate", weights.gate);
+      keep(*context, "down", weights.down);
       auto& data = context->saved_data;
       data["shape"] = x.sizes().vec();
       data["dtype"] = x.scalar_type();
@@ -70,29 +89,30 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
       data["key"] = std::vector<std::int64_t>{static_cast<std::int64_t>(key.seed), key.step, key.layer};
       data["samples"] = key.samples;
     }
-    auto shape = x.sizes().vec();
-    shape.back() = down.size(0);
     return out.view(shape);
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& grads) {
     const auto saved = context->get_saved_variables();
-    const at::Tensor &rows = saved[0], &up = saved[3], &gate = saved[5], &down = saved[7];
+    const at::Tensor& rows = saved[0];
     const PreActivations pre{saved[1], saved[2]};
-    const InnerBiases biases{saved[4], saved[6]};
+    const InnerBiases biases{saved[3], saved[4]};
+    const FeedForwardWeights weights{kept(*context, "up"), kept(*context, "gate"), kept(*context, "down")};
     auto& data = context->saved_data;
     const auto shape = data["shape"].toIntVector(), key_fields = data["key"].toIntVector();
     const ops::DropoutKey key{data["probability"].toDouble(), static_cast<std::uint64_t>(key_fields[0]),
                               key_fields[1], key_fields[2], data["samples"].toIntVector()};
 
     const at::Tensor grad = as_matrix(grads[0], rows.scalar_type());
-    const std::int64_t count = rows.size(0), width = down.size(1), step = rows_at_a_time(width);
-    const auto table = [&] { return at::empty({std::min(count, step), width}, rows.options()); };
+    const at::Tensor &up = weights.up->tensor(), &down = weights.down->tensor();
+    const at::Tensor gate = weights.gate ? weights.gate->tensor() : at::Tensor();
+    const std::int64_t count = rows.size(0), width = down.size(1), step = rows_at_a_time(count, width);
+    const auto table = [&] { return at::empty({step, width}, rows.options()); };
     const at::Tensor inner = table();
     const PreActivations inner_grads{table(), gate.defined() ? table() : at::Tensor()};
     const InnerRows inner_rows(biases, key, shape[1], width);
     const at::Tensor grad_x = at::empty(rows.sizes(), rows.options());
-    const at::Tensor grad_up = float_zeros(up), grad_gate = float_zeros(gate), grad_down = float_zeros(down);
+    const at::Tensor grad_up = float_table(up), grad_gate = float_table(gate), grad_down = float_table(down);
     const InnerBiases bias_grads{float_zeros(biases.up), float_zeros(biases.gate)};
     for (std::int64_t first = 0; first < count; first += step) {
       const std::int64_t last = std::min(count, first + step), height = last - first;
@@ -100,14 +120,15 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
       const at::Tensor chunk_grad_x = part(grad_x, first, last), chunk_inner = part(inner, 0, height);
       const PreActivations chunk_pre{part(pre.up, first, last), part(pre.gate, first, last)};
       const PreActivations chunk_grads{part(inner_grads.up, 0, height), part(inner_grads.gate, 0, height)};
-      multiply({chunk_grad}, {down}, chunk_grads.up);  // the gradient of the inner rows
+      const auto add = first == 0 ? multiply : add_product;
+      weights.down->backward(chunk_grad, chunk_grads.up);  // the gradient of the inner rows
       inner_rows.backward(chunk_pre, first, chunk_inner, chunk_grads, bias_grads);
-      add_product({chunk_grad, true}, {chunk_inner}, grad_down);
-      add_product({chunk_grads.up, true}, {chunk}, grad_up);
-      multiply({chunk_grads.up}, {up}, chunk_grad_x);
+      add({chunk_grad, true}, {chunk_inner}, grad_down);
+      add({chunk_grads.up, true}, {chunk}, grad_up);
+      weights.up->backward(chunk_grads.up, chunk_grad_x);
       if (!gate.defined()) continue;
-      add_product({chunk_grads.gate, true}, {chunk}, grad_gate);
-      chunk_grad_x.add_(product({chunk_grads.gate}, {gate}, rows.scalar_type()));
+      add({chunk_grads.gate, true}, {chunk}, grad_gate);
+      weights.gate->backward(chunk_grads.gate, chunk_grad_x, true);
     }
     return {grad_x.to(data["dtype"].toScalarType()).view(shape),
             grad_up,
@@ -116,6 +137,7 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
             bias_grads.gate,
             grad_down,
             data["down_bias"].toBool() ? at::sum(grad, 0, false, at::kFloat) : at::Tensor(),
+            {},
             {},
             {},
             {}};
@@ -131,9 +153,12 @@ FeedForward::FeedForward(const Weights& weights, const std::string& name, const 
 }
 
 at::Tensor FeedForward::operator()(const at::Tensor& x_BND, const LayerContext& context) const {
+  const at::Tensor none;
   return FeedForwardFunction::apply(
-      x_BND, up_.weight(), if_defined(up_.bias()), if_defined(gate_.weight()), if_defined(gate_.bias()),
-      down_.weight(), if_defined(down_.bias()), context.dropout_key(layer_),
+      x_BND, up_.weight()->tensor(), if_defined(up_.bias()),
+      if_defined(gate_.weight() ? gate_.weight()->tensor() : none), if_defined(gate_.bias()),
+      down_.weight()->tensor(), if_defined(down_.bias()),
+      FeedForwardWeights{up_.weight(), gate_.weight(), down_.weight()}, context.dropout_key(layer_),
       context.forward.bfloat16 ? at::kBFloat16 : at::kFloat, at::GradMode::is_enabled());
 }
 

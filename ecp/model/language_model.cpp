@@ -44,8 +44,8 @@ at::Tensor LanguageModel::last_logits(const at::Tensor& tokens_BN, const Forward
 
 at::Tensor LanguageModel::loss_sum(const at::Tensor& tokens_BN1, const ForwardContext& context) {
   const at::Tensor rows = hidden(inputs_of(tokens_BN1), context);
-  return linear_cross_entropy(rows.flatten(0, 1), classifier_.weight(), classifier_.bias(),
-                              targets_of(tokens_BN1, rows.size(1)), context.bfloat16);
+  return linear_cross_entropy(rows.flatten(0, 1), classifier_, targets_of(tokens_BN1, rows.size(1)),
+                              context.bfloat16);
 }
 
 at::Tensor LanguageModel::masked_loss_sum(const at::Tensor& tokens_BN, const at::Tensor& targets_BN,
@@ -58,16 +58,16 @@ at::Tensor LanguageModel::masked_loss_sum(const at::Tensor& tokens_BN, const at:
   require(kept.numel() > 0, "model: expected at least one target that isn't ignored");
   require(targets.max().item<std::int64_t>() < config().vocab, "model: expected targets below {}, got {}",
           config().vocab, targets.max().item<std::int64_t>());
-  return linear_cross_entropy(rows.flatten(0, 1).index_select(0, kept), classifier_.weight(),
-                              classifier_.bias(), targets.index_select(0, kept), context.bfloat16);
+  return linear_cross_entropy(rows.flatten(0, 1).index_select(0, kept), classifier_,
+                              targets.index_select(0, kept), context.bfloat16);
 }
 
 at::Tensor LanguageModel::negative_log_likelihood(const at::Tensor& tokens_BN1,
                                                   const ForwardContext& context) {
   const at::NoGradGuard no_grad;
   const at::Tensor rows = hidden(inputs_of(tokens_BN1), context);
-  return linear_negative_log_likelihood(rows.flatten(0, 1), classifier_.weight(), classifier_.bias(),
-                                        targets_of(tokens_BN1, rows.size(1)), context.bfloat16)
+  return linear_negative_log_likelihood(rows.flatten(0, 1), classifier_, targets_of(tokens_BN1, rows.size(1)),
+                                        context.bfloat16)
       .view({tokens_BN1.size(0), rows.size(1)});
 }
 

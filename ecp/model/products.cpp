@@ -18,40 +18,38 @@ ops::Matrix<const std::uint16_t> halves(const Operand& x) {
   return {static_cast<const std::uint16_t*>(x.tensor.const_data_ptr()), x.tensor.size(1), x.transposed};
 }
 
-bool is_float(const Operand& x) { return x.tensor.scalar_type() == at::kFloat; }
-
 void multiply_floats(const Operand& a, const Operand& b, float beta, const at::Tensor& c) {
   ops::gemm(rows_of(a), columns_of(b), columns_of(a), 1.0f, floats(a), floats(b), beta,
             {c.mutable_data_ptr<float>(), c.size(1)});
 }
 
-at::Tensor as_stored(const Operand& x) { return x.transposed ? x.tensor.t() : x.tensor; }
+/// c = or += a · b with bfloat16 operands and float32 c.
+void multiply_halves(const Operand& a, const Operand& b, bool accumulate, const at::Tensor& c) {
+  if (ops::gemm_bfloat16(c.size(0), c.size(1), columns_of(a), halves(a), halves(b), accumulate,
+                         c.mutable_data_ptr<float>())) {
+    return;
+  }
+  const at::Tensor wide_a = a.tensor.to(at::kFloat), wide_b = b.tensor.to(at::kFloat);
+  multiply_floats({wide_a, a.transposed}, {wide_b, b.transposed}, accumulate ? 1 : 0, c);
+}
+
+/// c = or += a · b.
+void multiply(const Operand& a, const Operand& b, bool accumulate, const at::Tensor& c) {
+  if (a.tensor.scalar_type() == at::kFloat) {
+    multiply_floats(a, b, accumulate ? 1 : 0, c);
+  } else {
+    multiply_halves(a, b, accumulate, c);
+  }
+}
 
 }  // namespace
 
-void multiply(Operand a, Operand b, const at::Tensor& c) {
-  if (is_float(a)) {
-    multiply_floats(a, b, 0, c);
-  } else if (c.scalar_type() != at::kFloat) {
-    at::Tensor out = c;
-    at::mm_out(out, as_stored(a), as_stored(b));
-  } else if (!ops::gemm_bfloat16(c.size(0), c.size(1), columns_of(a), halves(a), halves(b),
-                                 c.mutable_data_ptr<float>())) {
-    const at::Tensor wide_a = a.tensor.to(at::kFloat), wide_b = b.tensor.to(at::kFloat);
-    multiply_floats({wide_a, a.transposed}, {wide_b, b.transposed}, 0, c);
-  }
-}
+void multiply(Operand a, Operand b, const at::Tensor& c) { multiply(a, b, false, c); }
 
-void add_product(Operand a, Operand b, const at::Tensor& c) {
-  if (is_float(a)) {
-    multiply_floats(a, b, 1, c);
-  } else {
-    c.add_(product(a, b, at::kFloat));
-  }
-}
+void add_product(Operand a, Operand b, const at::Tensor& c) { multiply(a, b, true, c); }
 
-at::Tensor product(Operand a, Operand b, at::ScalarType dtype) {
-  at::Tensor c = at::empty({rows_of(a), columns_of(b)}, dtype);
+at::Tensor product(Operand a, Operand b) {
+  at::Tensor c = at::empty({rows_of(a), columns_of(b)}, at::kFloat);
   multiply(a, b, c);
   return c;
 }

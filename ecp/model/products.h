@@ -1,5 +1,6 @@
-// Matrix products of tensors, through ops/blas.h. Operands are 2-D, contiguous and both float32 or both
-// bfloat16; `transposed` ones are used as their transpose.
+// Matrix products of tensors with float32 results, through ops/blas.h. Operands are 2-D, contiguous and both
+// float32 or both bfloat16; `transposed` ones are used as their transpose. Products with a layer's weight go
+// through model/linear_weight.h.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,14 +12,14 @@ struct Operand {
   bool transposed = false;
 };
 
-/// c = a · b, summed in float32; c contiguous, float32 or of the operands' dtype. It may be uninitialised.
+/// c = a · b; c contiguous, perhaps uninitialised.
 void multiply(Operand a, Operand b, const at::Tensor& c);
 
-/// c += a · b; c float32.
+/// c += a · b.
 void add_product(Operand a, Operand b, const at::Tensor& c);
 
-/// a · b in `dtype`: float32 or that of the operands.
-at::Tensor product(Operand a, Operand b, at::ScalarType dtype);
+/// a · b.
+at::Tensor product(Operand a, Operand b);
 
 /// A table of rows [..., width] as a matrix of the operands' dtype.
 at::Tensor as_matrix(const at::Tensor& x, at::ScalarType dtype);

@@ -95,7 +95,7 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, Matrix<c
 }
 
 bool gemm_bfloat16(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const std::uint16_t> a,
-                   Matrix<const std::uint16_t> b, float* c) {
+                   Matrix<const std::uint16_t> b, bool accumulate, float* c) {
   using Memory = dnnl::memory;
   using Type = Memory::data_type;
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
@@ -108,8 +108,15 @@ bool gemm_bfloat16(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const 
   const auto a_form = description(m, k, a), b_form = description(k, n, b);
   const Memory::desc c_form({m, n}, Type::f32, Memory::dims{n, 1});
   try {
+    dnnl::primitive_attr attributes;
+    if (accumulate) {
+      dnnl::post_ops sum;
+      sum.append_sum();
+      attributes.set_post_ops(sum);
+    }
     // oneDNN keeps primitives by shape, so that this costs little from the second time on.
-    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(a_form, b_form, c_form), engine, true);
+    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(a_form, b_form, c_form), attributes, engine,
+                                              true);
     if (!chosen) return false;
     const auto memory = [](const Memory::desc& form, const void* data) {
       return Memory(form, engine, const_cast<void*>(data));

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "ecp/base/error.h"
+#include "ecp/model/linear_weight.h"
 
 namespace ecp {
 namespace {
@@ -112,6 +113,7 @@ void AdamW::update(bool decay, double lr, const at::Tensor& gradient_divisor) {
   at::_fused_adamw_(parameters, gradients, first, second, {}, steps, lr, config_.beta1, config_.beta2,
                     decay ? config_.weight_decay : 0, config_.eps, /*amsgrad=*/false, /*maximize=*/false,
                     gradient_divisor);
+  for (const at::Tensor& parameter : parameters) values_changed(parameter);  // it doesn't count as a change
 }
 
 void AdamW::clear_gradients() {

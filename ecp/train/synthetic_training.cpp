@@ -39,12 +39,12 @@ double SyntheticTraining::step() {
   const at::Tensor tokens =
       at::randint(s.config.model.vocab, {train.batch, s.config.model.sequence + 1}, at::kLong);
   const at::Tensor loss = s.model.loss_sum(tokens, s.context);
-  s.optimizer.clear_gradients();
   loss.backward();
   const auto trained =
       static_cast<double>(train.batch * s.config.model.trained_rows(s.config.model.sequence));
   const double norm = gradient_norm(s.trained) / trained;
   s.optimizer.step(train.lr, clip_factor(norm, train.clip) / trained);
+  s.optimizer.clear_gradients();
   ++s.context.step;
   return loss.item<double>() / trained;
 }

@@ -156,6 +156,26 @@ TEST(Linear, WeightGradientsOfBfloat16AreSummedInFloat32) {
   EXPECT_LE(largest_difference(bias.grad(), sums), 1e-5 * sums.abs().max().item<double>());
 }
 
+TEST(Linear, SeesWhatHappensToItsWeight) {
+  const at::Tensor weight = at::randn({40, 24}).set_requires_grad(true), x = at::randn({9, 24});
+  const Linear linear(weight, {});
+  for (const bool through_a_pointer : {false, true}) {
+    const at::NoGradGuard no_grad;
+    const at::Tensor before = linear(x, true);
+    if (through_a_pointer) {
+      weight.mutable_data_ptr<float>()[0] += 100;
+      values_changed(weight);
+    } else {
+      weight.add_(at::randn({40, 24}));
+    }
+    const auto rounded = [](const at::Tensor& t) { return t.to(at::kBFloat16).to(at::kDouble); };
+    const at::Tensor want = at::mm(rounded(x), rounded(weight).t());
+    const at::Tensor after = linear(x, true);
+    EXPECT_LE(largest_difference(after, want), 0.01 * want.abs().max().item<double>());
+    EXPECT_GT(largest_difference(after, before), 0.1);
+  }
+}
+
 TEST(Linear, TakesRowsHoweverTheyLie) {
   const at::Tensor weight = at::randn({6, 8}).set_requires_grad(true);
   const Linear linear(weight, {});

@@ -91,16 +91,18 @@ TEST(Gemm, Bfloat16OperandsAreSummedInFloat32) {
       const std::int64_t m = 37, n = 21, k = 500;
       Stored<float> a(m, k, a_transposed, 0, 1), b(k, n, b_transposed, 0, 2);
       const auto a16 = rounded(a.values), b16 = rounded(b.values);
-      std::vector<float> c(static_cast<std::size_t>(m * n));
-      if (!gemm_bfloat16(m, n, k, {a16.data(), a.stride, a_transposed}, {b16.data(), b.stride, b_transposed},
-                         c.data())) {
-        GTEST_SKIP() << "oneDNN has no bfloat16 product for this machine";
-      }
-      for (std::int64_t i = 0; i < m; ++i) {
-        for (std::int64_t j = 0; j < n; ++j) {
-          double want = 0;
-          for (std::int64_t l = 0; l < k; ++l) want += a.at(i, l) * b.at(l, j);
-          ASSERT_NEAR(c[static_cast<std::size_t>(i * n + j)], want, 2e-5);
+      for (const bool accumulate : {false, true}) {
+        std::vector<float> c(static_cast<std::size_t>(m * n), accumulate ? 3.0f : NAN);
+        if (!gemm_bfloat16(m, n, k, {a16.data(), a.stride, a_transposed},
+                           {b16.data(), b.stride, b_transposed}, accumulate, c.data())) {
+          GTEST_SKIP() << "oneDNN has no bfloat16 product for this machine";
+        }
+        for (std::int64_t i = 0; i < m; ++i) {
+          for (std::int64_t j = 0; j < n; ++j) {
+            double want = accumulate ? 3 : 0;
+            for (std::int64_t l = 0; l < k; ++l) want += a.at(i, l) * b.at(l, j);
+            ASSERT_NEAR(c[static_cast<std::size_t>(i * n + j)], want, 2e-5);
+          }
         }
       }
     }

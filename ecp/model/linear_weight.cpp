@@ -1,0 +1,81 @@
+#include "ecp/model/linear_weight.h"
+
+#include <torch/torch.h>
+
+#include <utility>
+
+#include "ecp/model/products.h"
+
+namespace ecp {
+namespace {
+
+const std::uint16_t* halves_of(const at::Tensor& t) {
+  return static_cast<const std::uint16_t*>(t.const_data_ptr());
+}
+
+ops::ProductRows rows_of(const at::Tensor& t, bool accumulate) {
+  return {t.mutable_data_ptr(), t.scalar_type() == at::kFloat, accumulate};
+}
+
+}  // namespace
+
+void LinearWeight::forward(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& y) {
+  if (x.scalar_type() == at::kFloat) {
+    if (!bias.defined()) {
+      multiply({x}, {weight_, true}, y);
+    } else {
+      y.copy_(bias.expand_as(y));
+      add_product({x}, {weight_, true}, y);
+    }
+  } else if (ops::PackedWeight::available()) {
+    packed().forward(x.size(0), halves_of(x), bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+                     rows_of(y, false));
+  } else {
+    const at::Tensor wide = product({x}, {halves(), true});
+    y.copy_(bias.defined() ? wide.add_(bias) : wide);
+  }
+}
+
+void LinearWeight::backward(const at::Tensor& y_grad, const at::Tensor& x_grad, bool accumulate) {
+  if (y_grad.scalar_type() == at::kFloat) {
+    accumulate ? add_product({y_grad}, {weight_}, x_grad) : multiply({y_grad}, {weight_}, x_grad);
+  } else if (ops::PackedWeight::available()) {
+    packed().backward(y_grad.size(0), halves_of(y_grad), rows_of(x_grad, accumulate));
+  } else {
+    const at::Tensor wide = product({y_grad}, {halves()});
+    accumulate ? x_grad.add_(wide) : x_grad.copy_(wide);
+  }
+}
+
+/// Whether the copies are of the weight as it is; they are about to be if not.
+bool LinearWeight::current() {
+  const auto now = static_cast<std::int64_t>(weight_._version());
+  return std::exchange(version_, now) == now;
+}
+
+const ops::PackedWeight& LinearWeight::packed() {
+  if (!current()) {
+    if (!packed_) packed_ = std::make_unique<ops::PackedWeight>(weight_.size(0), weight_.size(1));
+    packed_->assign(weight_.const_data_ptr<float>());
+  }
+  return *packed_;
+}
+
+const at::Tensor& LinearWeight::halves() {
+  if (!current()) halves_ = weight_.detach().to(at::kBFloat16);
+  return halves_;
+}
+
+void keep(torch::autograd::AutogradContext& context, const std::string& name, const LinearWeightPtr& weight) {
+  if (weight) context.saved_data[name] = c10::IValue::make_capsule(weight);
+}
+
+LinearWeightPtr kept(const torch::autograd::AutogradContext& context, const std::string& name) {
+  const auto found = context.saved_data.find(name);
+  if (found == context.saved_data.end()) return {};
+  return c10::static_intrusive_pointer_cast<LinearWeight>(found->second.toCapsule());
+}
+
+void values_changed(const at::Tensor& parameter) { parameter.unsafeGetTensorImpl()->bump_version(); }
+
+}  // namespace ecp

@@ -1,0 +1,78 @@
+// Products with packed weights against the definition in float64.
+#include "ecp/ops/packed_weight.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "ecp/base/error.h"
+
+namespace ecp::ops {
+namespace {
+
+const std::uint16_t* halves(const at::Tensor& t) {
+  return static_cast<const std::uint16_t*>(t.const_data_ptr());
+}
+
+/// |got − want| against what sums of `depth` products, and rounding to bfloat16 if not `wide`, may differ by.
+void expect_near(const at::Tensor& got, const at::Tensor& want, bool wide, const std::string& what) {
+  const at::Tensor allowed = (wide ? 2e-6 : 1.0 / 256) * want.abs() + 2e-5 * want.abs().max();
+  EXPECT_TRUE(at::all((got.to(at::kDouble) - want).abs() <= allowed).item<bool>()) << what;
+}
+
+class PackedWeights : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!PackedWeight::available()) GTEST_SKIP() << "oneDNN has no bfloat16 product for this machine";
+    at::manual_seed(3);
+  }
+};
+
+TEST_F(PackedWeights, AgreeWithTheDefinitionForAnyNumberOfRows) {
+  for (const auto& [out, in] : {std::pair{1, 1}, {8, 16}, {37, 65}, {129, 31}, {300, 256}}) {
+    PackedWeight packed(out, in);
+    for (int time = 0; time < 2; ++time) {  // other values in the same memory
+      const at::Tensor weight = at::randn({out, in}), bias = at::randn({out});
+      packed.assign(weight.const_data_ptr<float>());
+      const at::Tensor exact = weight.to(at::kBFloat16).to(at::kDouble);
+      for (const std::int64_t rows : {0, 1, 2, 31, 64, 700}) {
+        for (const bool wide : {false, true}) {
+          const std::string what = std::to_string(rows) + " rows, [" + std::to_string(out) + ", " +
+                                   std::to_string(in) + "]" + (wide ? ", wide" : "");
+          const auto table = [&](std::int64_t columns, double value) {
+            return at::full({rows, columns}, value, wide ? at::kFloat : at::kBFloat16);
+          };
+          const auto to = [&](const at::Tensor& t, bool accumulate) {
+            return ProductRows{t.mutable_data_ptr(), wide, accumulate};
+          };
+          const at::Tensor x = at::randn({rows, in}).to(at::kBFloat16);
+          const at::Tensor grad = at::randn({rows, out}).to(at::kBFloat16);
+          if (rows == 0) {
+            packed.forward(0, nullptr, nullptr, {nullptr});
+            continue;
+          }
+          const at::Tensor y = at::mm(x.to(at::kDouble), exact.t()), dx = at::mm(grad.to(at::kDouble), exact);
+          const at::Tensor got = table(out, NAN), biased = table(out, NAN), got_dx = table(in, NAN);
+          packed.forward(rows, halves(x), nullptr, to(got, false));
+          expect_near(got, y, wide, what);
+          packed.forward(rows, halves(x), bias.const_data_ptr<float>(), to(biased, false));
+          expect_near(biased, y + bias, wide, what + ", bias");
+          packed.backward(rows, halves(grad), to(got_dx, false));
+          expect_near(got_dx, dx, wide, what + ", backward");
+          const at::Tensor sum = table(in, 4);
+          packed.backward(rows, halves(grad), to(sum, true));
+          expect_near(sum, dx + 4, wide, what + ", added");
+        }
+      }
+    }
+  }
+}
+
+TEST_F(PackedWeights, RefuseToBeEmpty) {
+  EXPECT_THROW(PackedWeight(0, 4), Error);
+  EXPECT_THROW(PackedWeight(4, 0), Error);
+}
+
+}  // namespace
+}  // namespace ecp::ops
