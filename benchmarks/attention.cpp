@@ -13,13 +13,13 @@
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <string>
 
+#include "benchmarks/ceiling.h"
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
-#include "ecp/ops/blas.h"
 #include "ecp/ops/interval_attention.h"
+#include "ecp/ops/tensor_memory.h"
 
 namespace {
 
@@ -50,51 +50,6 @@ struct Settings {
   }
 };
 
-/// The product that rates are compared with, 2048 x 768 x 3072: float32, or bfloat16 with packed weights.
-class Ceiling {
- public:
-  explicit Ceiling(bool bfloat16) : bfloat16_(bfloat16) {
-    a_ = at::randn({rows, inner});
-    b_ = at::randn({inner, columns});
-    c_ = at::empty({rows, columns});
-    if (!bfloat16) return;
-    using Memory = dnnl::memory;
-    using Tag = Memory::format_tag;
-    const auto type = Memory::data_type::bf16;
-    const at::Tensor a = a_.to(at::kBFloat16), b = b_.to(at::kBFloat16);
-    const Memory::desc a_form({rows, inner}, type, Tag::ab), any({inner, columns}, type, Tag::any);
-    const Memory::desc c_form({rows, columns}, Memory::data_type::f32, Tag::ab);
-    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(a_form, any, c_form), engine_);
-    product_ = dnnl::matmul(chosen);
-    Memory packed(chosen.weights_desc(), engine_), wide_c(c_form, engine_, c_.mutable_data_ptr());
-    Memory plain({{inner, columns}, type, Tag::ab}, engine_, b.data_ptr()), left(a_form, engine_);
-    Memory plain_left(a_form, engine_, a.data_ptr());
-    dnnl::reorder(plain, packed).execute(stream_, plain, packed);
-    dnnl::reorder(plain_left, left).execute(stream_, plain_left, left);
-    stream_.wait();
-    operands_ = {{DNNL_ARG_SRC, left}, {DNNL_ARG_WEIGHTS, packed}, {DNNL_ARG_DST, wide_c}};
-  }
-  void run() {
-    if (bfloat16_) {
-      product_.execute(stream_, operands_);
-      stream_.wait();
-    } else {
-      ecp::ops::gemm(rows, columns, inner, 1.0f, {a_.const_data_ptr<float>(), inner},
-                     {b_.const_data_ptr<float>(), columns}, 0.0f, {c_.mutable_data_ptr<float>(), columns});
-    }
-  }
-  static constexpr double operations() { return 2.0 * rows * inner * columns; }
-
- private:
-  static constexpr std::int64_t rows = 2048, inner = 768, columns = 3072;
-  bool bfloat16_;
-  at::Tensor a_, b_, c_;
-  dnnl::engine engine_{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream_{engine_};
-  dnnl::matmul product_;
-  std::unordered_map<int, dnnl::memory> operands_;
-};
-
 int run(int argc, char** argv) {
   Settings settings(argc, argv);
   auto& sizes = settings.sizes;
@@ -111,7 +66,7 @@ int run(int argc, char** argv) {
   const ecp::Pattern pattern = sizes["block"] > 0 ? ecp::Pattern::ecp(sizes["block"]) : ecp::Pattern::full();
   const double entries = static_cast<double>(pattern.entries(n).visible) *
                          static_cast<double>(sizes["batch"] * sizes["heads"] * sizes["width"]);
-  Ceiling ceiling(settings.bfloat16);
+  ecp::benchmarks::Ceiling ceiling(settings.bfloat16);
   at::Tensor out;
   struct Work {
     std::function<void()> before, run;
@@ -120,7 +75,7 @@ int run(int argc, char** argv) {
   const auto forward = [&] { out = ecp::ops::interval_attention(q, k, v, pattern).out; };
   const auto nothing = [] {};
   const std::map<std::string, Work> works = {
-      {"gemm", {nothing, [&] { ceiling.run(); }, Ceiling::operations()}},
+      {"gemm", {nothing, [&] { ceiling.seconds(1); }, ceiling.operations()}},
       {"forward", {nothing, forward, 4 * entries}},
       {"backward",
        {[&] {
@@ -153,7 +108,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  ecp::keep_freed_memory();  // as ecp-torch does
+  ecp::ops::reuse_tensor_memory();  // as ecp-torch does
   try {
     return run(argc, argv);
   } catch (const std::exception& error) {

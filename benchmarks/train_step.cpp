@@ -1,6 +1,6 @@
 // A worker that times whole training steps: forward, backward, clipping, AdamW. benchmarks/train_step.py
-// starts it beside a peer and asks both in turn: each line "steps K" on standard input is answered by one
-// JSON line.
+// starts it beside its peers and asks all in turn: each line "steps K" on standard input, or "gemm K" for the
+// machine's own matrix products, is answered by one JSON line.
 //
 //   bench_train_step [section.key=value ...]     fields of [model] and [train], e.g. model.dim=512
 //   train.batch=2
@@ -13,9 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/ceiling.h"
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
+#include "ecp/config/complexity.h"
 #include "ecp/config/config_file.h"
+#include "ecp/ops/tensor_memory.h"
 #include "ecp/train/synthetic_training.h"
 
 namespace {
@@ -51,17 +54,32 @@ int run(const std::vector<std::string>& overrides) {
   at::set_num_threads(config.train.threads > 0 ? static_cast<int>(config.train.threads)
                                                : ecp::available_cpus());
   ecp::SyntheticTraining training(config);
+  ecp::benchmarks::Ceiling ceiling(config.train.dtype == "bfloat16");
+  // Each product has two gradients; what is computed twice counts once.
+  const double operations_per_token = 3 *
+                                      ecp::complexity(config.model, config.model.sequence).flops.forward() /
+                                      static_cast<double>(config.model.sequence);
   for (std::string word; std::cin >> word;) {
-    int steps = 0;
-    std::cin >> steps;
+    int count = 0;
+    std::cin >> count;
+    ecp::require((word == "steps" || word == "gemm") && count > 0,
+                 "expected steps or gemm and a number, got '{}'", word);
+    if (word == "gemm") {
+      std::cout << nlohmann::json{{"gflops", ceiling.operations() / ceiling.seconds(count) * 1e-9}}
+                << std::endl;
+      continue;
+    }
     const auto start = std::chrono::steady_clock::now();
     const double cpu_start = cpu_seconds();
     double loss = 0;
-    for (int i = 0; i < steps; ++i) loss = training.step();
+    for (int i = 0; i < count; ++i) loss = training.step();
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     std::cout << nlohmann::json{{"seconds", seconds},
                                 {"cpu_seconds", cpu_seconds() - cpu_start},
-                                {"tokens", training.tokens_per_step() * steps},
+                                {"tokens", training.tokens_per_step() * count},
+                                {"gflops",
+                                 operations_per_token * training.tokens_per_step() * count / seconds * 1e-9},
+                                {"peak_memory", ecp::peak_memory()},
                                 {"loss", loss}}
               << std::endl;
   }
@@ -71,7 +89,7 @@ int run(const std::vector<std::string>& overrides) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  ecp::keep_freed_memory();  // as ecp-torch does
+  ecp::ops::reuse_tensor_memory();  // as ecp-torch does
   try {
     return run({argv + 1, argv + argc});
   } catch (const std::exception& error) {

@@ -1,9 +1,11 @@
-"""Training-step speed beside the authors' formulation, in one interleaved run.
+"""Training-step speed beside PyTorch, in one interleaved run.
 
-Two workers, ours (bench_train_step) and the peer (peers/authors.py), take turns: A B A B ... Each turn times whole steps:
-forward, backward, clipping, AdamW. Printed and written: medians and the median of the ratios of neighbouring turns.
+Workers take turns: ours (bench_train_step), the authors' formulation in float32 and PyTorch's best
+(peers/train_step.py), that as it is and compiled. Each turn times whole steps: forward, backward, clipping, AdamW; ours
+also the machine's own matrix products. Printed and written: medians and the median of the ratios of neighbouring turns.
 
   python benchmarks/train_step.py --binary-dir build/release --python .venv/bin/python
+  python benchmarks/train_step.py --dim 768 --layers 12 --heads 6 --sequence 2048 --block 256 --vocab 28996 --batch 1
 """
 
 import argparse
@@ -14,86 +16,115 @@ from pathlib import Path
 import common
 
 HERE = Path(__file__).resolve().parent
+SIZES = {"vocab": 256, "dim": 256, "layers": 6, "heads": 4, "sequence": 1024, "block": 128, "batch": 4}
+PEERS = {
+    "authors": ("authors' formulation, float32", ["--formulation", "authors"]),
+    "sdpa": ("PyTorch", ["--formulation", "sdpa"]),
+    "compiled": ("PyTorch, compiled", ["--formulation", "sdpa", "--compile"]),
+}
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--binary-dir", type=Path, default=HERE.parent / "build" / "release")
-    parser.add_argument("--python", default=sys.executable, help="interpreter with the whole PyTorch, for the peer")
-    parser.add_argument("--dim", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--sequence", type=int, default=1024)
-    parser.add_argument("--block", type=int, default=128)
-    parser.add_argument("--vocab", type=int, default=256)
-    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--python", default=sys.executable, help="interpreter with the whole PyTorch, for the peers")
+    for name, default in SIZES.items():
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16", help="not the authors'")
+    parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)}")
     parser.add_argument("--threads", type=int, default=0, help="0: all available")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=3, help="steps per turn")
-    parser.add_argument("--output", type=Path, default=common.RESULTS, help="folder for train_step.json and .md")
-    return parser.parse_args()
+    parser.add_argument("--name", default="train_step", help="of the result files")
+    parser.add_argument("--output", type=Path, default=common.RESULTS, help="folder for NAME.json and .md")
+    args = parser.parse_args()
+    for peer in args.peers.split(","):
+        if peer not in PEERS:
+            parser.error(f"--peers: expected some of {', '.join(PEERS)}, got '{peer}'")
+    return args
 
 
 def workers(args):
-    sizes = ("vocab", "dim", "layers", "heads", "sequence", "block")
+    sizes = [name for name in SIZES if name != "batch"]
     ours = [args.binary_dir / "bench_train_step", *(f"model.{name}={getattr(args, name)}" for name in sizes),
-            f"train.batch={args.batch}", f"train.threads={args.threads}"]
-    peer = [args.python, HERE / "peers" / "authors.py", *(f"--{name}={getattr(args, name)}" for name in sizes),
-            f"--batch={args.batch}", f"--threads={args.threads}"]
-    return common.Worker("ecp", ours), common.Worker("authors' formulation", peer)
-
-
-def rate(worker, steps):
-    answer = worker.ask("steps", steps)
-    return answer["tokens"] / answer["seconds"]
+            f"train.batch={args.batch}", f"train.threads={args.threads}", f"train.dtype={args.dtype}"]
+    all_workers = {"ecp": common.Worker("ecp", ours)}
+    for peer in args.peers.split(","):
+        name, options = PEERS[peer]
+        if peer != "authors":
+            options = [*options, "--dtype", args.dtype]
+        command = [args.python, HERE / "peers" / "train_step.py", *options, f"--batch={args.batch}",
+                   f"--threads={args.threads}", *(f"--{key}={getattr(args, key)}" for key in sizes)]
+        all_workers[peer] = common.Worker(name, command)
+    return all_workers
 
 
 def measure(args):
-    pair = workers(args)
-    for worker in pair:
-        rate(worker, 2)  # first steps allocate and choose kernels
-    rates = {worker.name: [] for worker in pair}
+    """name -> answers of its turns, and rates of matrix products."""
+    running = workers(args)
+    for worker in running.values():
+        worker.ask("steps", 2)  # first steps allocate, compile and choose kernels
+    running["ecp"].ask("gemm", 3)
+    turns, products = {name: [] for name in running}, []
     for turn in range(args.rounds):
-        for worker in pair:
-            rates[worker.name].append(rate(worker, args.steps))
-        print(f"round {turn + 1}: " + ", ".join(f"{name} {values[-1]:,.0f}" for name, values in rates.items()) +
-              " tokens/s", flush=True)
-    for worker in pair:
+        products.append(running["ecp"].ask("gemm", 5)["gflops"])
+        for name, worker in running.items():
+            turns[name].append(worker.ask("steps", args.steps))
+        rates = ", ".join(f"{name} {rate(answers[-1]):,.0f}" for name, answers in turns.items())
+        print(f"round {turn + 1}: {rates} tokens/s; products {products[-1]:,.0f} GFLOP/s", flush=True)
+    for worker in running.values():
         worker.close()
-    return rates
+    return turns, products
 
 
-def report(args, rates):
-    (name, ours), (peer_name, peer) = rates.items()
-    ratios = [a / b for a, b in zip(ours, peer)]
+def rate(answer):
+    return answer["tokens"] / answer["seconds"]
+
+
+def spread(values):
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def report(args, turns, products):
+    rates = {name: [rate(answer) for answer in answers] for name, answers in turns.items()}
     result = {
-        **common.heading("train_step"),
-        "dtype": "float32", "preset": "paper", "dropout": 0,
-        "sizes": {key: getattr(args, key) for key in
-                  ("vocab", "dim", "layers", "heads", "sequence", "block", "batch", "threads")},
+        **common.heading(args.name),
+        "dtype": args.dtype, "preset": "paper", "dropout": 0,
+        "sizes": {key: getattr(args, key) for key in (*SIZES, "threads")},
         "rounds": args.rounds, "steps_per_turn": args.steps,
-        "tokens_per_second": {key: {"median": statistics.median(values), "all": values} for key, values in rates.items()},
-        "ratio": {"median": statistics.median(ratios), "least": min(ratios), "most": max(ratios)},
+        "tokens_per_second": {name: {**spread(values), "all": values} for name, values in rates.items()},
+        "ratio": {name: spread([a / b for a, b in zip(rates["ecp"], values)])
+                  for name, values in rates.items() if name != "ecp"},
+        "products_gflops": spread(products),
+        "of_products": spread([answer["gflops"] / rate for answer, rate in zip(turns["ecp"], products)]),
+        "peak_memory": {name: max(answer["peak_memory"] for answer in answers) for name, answers in turns.items()},
     }
     sizes = ", ".join(f"{key} {value}" for key, value in result["sizes"].items() if key != "threads")
     lines = [
-        "# Training step, float32", "",
-        f"Preset paper without dropout: {sizes}. {result['processor']}, {result['date']}. {args.rounds} rounds of "
-        f"{args.steps} steps in turn.", "",
-        "| | tokens/s, median | least | most |", "| --- | ---: | ---: | ---: |",
-        *(f"| {key} | {statistics.median(values):,.0f} | {min(values):,.0f} | {max(values):,.0f} |"
-          for key, values in rates.items()), "",
-        f"Ratio of neighbouring turns: median {result['ratio']['median']:.2f}, {min(ratios):.2f} to {max(ratios):.2f}.",
-        "",
+        f"# Training step, {args.dtype}", "",
+        f"Preset paper without dropout: {sizes}. {result['processor']}, {result['date']}. "
+        f"{args.rounds} rounds of {args.steps} steps in turn.", "",
+        "| | tokens/s, median | least | most | ecp is faster by | peak memory, GB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
+    for name, values in result["tokens_per_second"].items():
+        ratio = result["ratio"].get(name)
+        faster = f"{ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})" if ratio else ""
+        label = PEERS[name][0] if name in PEERS else name
+        lines.append(f"| {label} | {values['median']:,.0f} | {values['least']:,.0f} | {values['most']:,.0f} | {faster} | "
+                     f"{result['peak_memory'][name] / 1e9:.2f} |")
+    share, ceiling = result["of_products"], result["products_gflops"]
+    lines += ["", f"Matrix products of 2048 x 768 x 3072 ({args.dtype}{', packed weights' * (args.dtype == 'bfloat16')}) in the "
+              f"same run: {ceiling['median']:,.0f} GFLOP/s; ecp's steps do {share['median']:.2f} of that in operations that "
+              "the model asks for (nothing computed twice counts twice).", ""]
     common.write(args.output, result, lines)
 
 
 def main():
     args = arguments()
-    if args.rounds < 5:
-        sys.exit(f"train_step.py: --rounds: expected at least 5, got {args.rounds}")
-    report(args, measure(args))
+    if args.rounds < 7:
+        sys.exit(f"train_step.py: --rounds: expected at least 7, got {args.rounds}")
+    report(args, *measure(args))
 
 
 if __name__ == "__main__":

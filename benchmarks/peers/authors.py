@@ -1,16 +1,13 @@
 """The ECP model as its paper formulates it, in plain PyTorch: the baseline that training speed is measured against.
 
 Neighbouring segments are concatenated, scores come from einsum, the mask is applied before the softmax, one projection
-serves as keys and values and is rotated in the first layer, AdamW is not fused, everything is float32.
-
-As a worker (started by benchmarks/train_step.py) it reads lines "steps K" and answers each with one JSON line.
+serves as keys and values and is rotated in the first layer. peers/train_step.py trains it.
 """
 
 import argparse
 import json
 import math
 import sys
-import time
 
 import torch
 from torch import nn
@@ -69,6 +66,8 @@ class Attention(nn.Module):
 
 
 class Model(nn.Module):
+    attention = Attention
+
     def __init__(self, vocab, dim, layers, heads, sequence, block, dropout=0.0):
         super().__init__()
         self.embedding = nn.Embedding(vocab, dim)
@@ -76,7 +75,7 @@ class Model(nn.Module):
         for i in range(layers):
             self.layers.append(nn.ModuleList([
                 nn.LayerNorm(dim),
-                Attention(dim, heads, block, i == 0, dropout),
+                self.attention(dim, heads, block, i == 0, dropout),
                 nn.LayerNorm(dim),
                 nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * dim, dim)),
             ]))
@@ -135,45 +134,8 @@ def check_golden(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vocab", type=int, default=256)
-    parser.add_argument("--dim", type=int, default=256)
-    parser.add_argument("--layers", type=int, default=6)
-    parser.add_argument("--heads", type=int, default=4)
-    parser.add_argument("--sequence", type=int, default=1024)
-    parser.add_argument("--block", type=int, default=128)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--dropout", type=float, default=0.0)
-    parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--check", metavar="GOLDEN", help="compare with a golden file and end")
-    arguments = parser.parse_args()
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    if arguments.check:
-        sys.exit(0 if check_golden(arguments.check) else 1)
-
-    torch.manual_seed(1)
-    model = Model(arguments.vocab, arguments.dim, arguments.layers, arguments.heads, arguments.sequence,
-                  arguments.block, arguments.dropout)
-    decay = [m.weight for m in model.modules() if isinstance(m, nn.Linear)]
-    others = [p for p in model.parameters() if all(p is not d for d in decay)]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
-                                  lr=5e-4, betas=(0.9, 0.95), foreach=False, fused=False)
-    generator = torch.Generator().manual_seed(2)
-    for line in sys.stdin:
-        steps = int(line.split()[1])
-        start, cpu_start = time.perf_counter(), time.process_time()
-        for _ in range(steps):
-            tokens = torch.randint(arguments.vocab, (arguments.batch, arguments.sequence + 1), generator=generator)
-            logits = model(tokens[:, :-1])
-            loss = F.cross_entropy(logits.flatten(0, 1), tokens[:, 1:].flatten())
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-        seconds = time.perf_counter() - start
-        tokens_done = steps * arguments.batch * arguments.sequence
-        print(json.dumps({"seconds": seconds, "cpu_seconds": time.process_time() - cpu_start, "tokens": tokens_done,
-                          "loss": float(loss.detach())}), flush=True)
+    parser.add_argument("--check", metavar="GOLDEN", required=True, help="compare with a golden file and end")
+    sys.exit(0 if check_golden(parser.parse_args().check) else 1)
 
 
 if __name__ == "__main__":
