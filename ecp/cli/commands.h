@@ -29,6 +29,7 @@ void add_complexity(CLI::App& app);
 void add_import(CLI::App& app);
 void add_config(CLI::App& app);
 void add_checkpoint(CLI::App& app);
+void add_quantize(CLI::App& app);
 void add_doctor(CLI::App& app);
 /// train, eval, score: handed to the `ecp-torch` executable.
 void add_torch_commands(CLI::App& app);

@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ecp/base/error.h"
-#include "ecp/eval/run_config.h"
+#include "ecp/weights/run_config.h"
 
 namespace ecp {
 

@@ -2,7 +2,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/config/attention_plan.h"
-#include "ecp/eval/run_config.h"
+#include "ecp/weights/run_config.h"
 
 namespace ecp {
 

@@ -16,12 +16,14 @@
 
 #include "ecp/base/error.h"
 #include "ecp/kernels/isa.h"
+#include "ecp/kernels/scratch.h"
 
 namespace ecp::kernels {
 namespace {
 
 constexpr std::int64_t tile_rows = 64;
 constexpr std::int64_t tile_out = 256;
+constexpr std::int64_t widened_out = 64;  // of weights that aren't float32: as such they should stay in cache
 
 /// oneDNN runs each tile on the thread that asks for it; OpenMP's setting is restored, for others use it.
 class OneThread {
@@ -100,10 +102,12 @@ const Primitive& primitive_for(const Shape& shape) {
   return known.emplace(shape, create(shape)).first->second;
 }
 
-void run_tile(const MatMul& p, std::int64_t row, std::int64_t rows, std::int64_t out, std::int64_t outs) {
+/// `weight`: the tile's rows of it, [outs, in].
+void run_tile(const MatMul& p, const float* weight, std::int64_t row, std::int64_t rows, std::int64_t out,
+              std::int64_t outs) {
   const OneThread one_thread;
   const Primitive& primitive =
-      primitive_for({rows, outs, p.in, p.x_stride, p.y_stride, p.bias != nullptr, p.accumulate});
+      primitive_for({rows, outs, p.weight.in, p.x_stride, p.y_stride, p.bias != nullptr, p.accumulate});
   const auto memory = [](const dnnl::memory::desc& description, const float* data) {
     return dnnl::memory(description, engine(), const_cast<float*>(data));
   };
@@ -112,7 +116,7 @@ void run_tile(const MatMul& p, std::int64_t row, std::int64_t rows, std::int64_t
   scratch.resize(std::max(scratch.size(), primitive.scratch.get_size() / sizeof(CacheLine) + 1));
   std::unordered_map<int, dnnl::memory> arguments{
       {DNNL_ARG_SRC, memory(primitive.x, p.x + row * p.x_stride)},
-      {DNNL_ARG_WEIGHTS, memory(primitive.weight, p.weight + out * p.in)},
+      {DNNL_ARG_WEIGHTS, memory(primitive.weight, weight)},
       {DNNL_ARG_DST, memory(primitive.y, p.y + row * p.y_stride + out)},
       {DNNL_ARG_SCRATCHPAD, dnnl::memory(primitive.scratch, engine(), scratch.data())}};
   if (p.bias != nullptr) arguments.emplace(DNNL_ARG_BIAS, memory(primitive.bias, p.bias + out));
@@ -137,16 +141,31 @@ void matmul(const MatMul& p, ThreadPool& pool) {
   if (p.rows <= 0 || p.out <= 0) return;
   const std::vector<std::int64_t> rows = row_boundaries(p.rows);
   const auto down = static_cast<std::int64_t>(rows.size()) - 1;
-  const std::int64_t across = (p.out + tile_out - 1) / tile_out;
+  const auto tile = [&](const float* weight, std::int64_t i, std::int64_t out, std::int64_t outs) {
+    const auto at = static_cast<std::size_t>(i);
+    run_tile(p, weight, rows[at], rows[at + 1] - rows[at], out, outs);
+  };
   try {
-    pool.run(down * across, [&](std::int64_t tile) {
-      const auto at = static_cast<std::size_t>(tile / across);
-      const std::int64_t out = tile % across * tile_out;
-      run_tile(p, rows[at], rows[at + 1] - rows[at], out, std::min(tile_out, p.out - out));
+    if (p.weight.type == WeightType::float32) {
+      const std::int64_t across = (p.out + tile_out - 1) / tile_out;
+      pool.run(down * across, [&](std::int64_t part) {
+        const std::int64_t out = part % across * tile_out;
+        tile(static_cast<const float*>(p.weight.data) + out * p.weight.in, part / across, out,
+             std::min(tile_out, p.out - out));
+      });
+      return;
+    }
+    pool.run((p.out + widened_out - 1) / widened_out, [&](std::int64_t part) {
+      const std::int64_t out = part * widened_out, outs = std::min(widened_out, p.out - out);
+      thread_local Scratch scratch;
+      float* const wide = scratch.take(widened_out * p.weight.in);
+      weight_to_float(p.weight.from_row(out), outs, wide);
+      for (std::int64_t i = 0; i < down; ++i) tile(wide, i, out, outs);
     });
   } catch (const dnnl::error& error) {
     if (error.status == dnnl_out_of_memory) throw std::bad_alloc();
-    fail("oneDNN matrix product [{}, {}] x [{}, {}]: {}", p.rows, p.in, p.in, p.out, error.what());
+    fail("oneDNN matrix product [{}, {}] x [{}, {}]: {}", p.rows, p.weight.in, p.weight.in, p.out,
+         error.what());
   }
 }
 

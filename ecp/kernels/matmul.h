@@ -4,17 +4,18 @@
 #include <cstdint>
 
 #include "ecp/base/parallel.h"
+#include "ecp/kernels/weight_matrix.h"
 
 namespace ecp::kernels {
 
-/// y[r, o] = Σ_i x[r, i] · weight[o, i] + bias[o], added to y instead if `accumulate`. float32; weight
-/// row-major [out, in]; rows of x and y are `x_stride` and `y_stride` apart.
+/// y[r, o] = Σ_i x[r, i] · weight[o, i] + bias[o], added to y instead if `accumulate`. Rows of x and y are
+/// `x_stride` and `y_stride` apart.
 struct MatMul {
   const float* x = nullptr;
-  const float* weight = nullptr;
+  WeightMatrix weight;
   const float* bias = nullptr;  // may be null
   float* y = nullptr;
-  std::int64_t rows = 0, out = 0, in = 0;
+  std::int64_t rows = 0, out = 0;
   std::int64_t x_stride = 0, y_stride = 0;
   bool accumulate = false;
 };

@@ -3,16 +3,18 @@
 
 #include <cstdint>
 
+#include "ecp/kernels/weight_matrix.h"
+
 namespace ecp::kernels {
 
-/// y[o] = Σ_i weight[o, i] · x[i] + bias[o], added to y[o] instead if `accumulate`. float32, weight row-major
-/// with rows `in` apart. Each y[o] is computed alike however the rows are divided among calls.
+/// y[o] = Σ_i weight[o, i] · x[i] + bias[o], added to y[o] instead if `accumulate`. Each y[o] is computed
+/// alike however the rows are divided among calls, and from bfloat16 as from the same numbers in float32.
 struct MatVec {
-  const float* weight = nullptr;
+  WeightMatrix weight;
   const float* bias = nullptr;  // may be null
   const float* x = nullptr;
   float* y = nullptr;
-  std::int64_t out = 0, in = 0;
+  std::int64_t out = 0;
   bool accumulate = false;
 };
 

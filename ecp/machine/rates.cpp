@@ -59,8 +59,11 @@ std::vector<float> numbers(std::int64_t count) {
 double gemm_float32(int threads, const std::vector<float>& a, const std::vector<float>& b) {
   ThreadPool pool(threads);
   std::vector<float> c(a.size());
-  kernels::MatMul problem{
-      .x = a.data(), .weight = b.data(), .y = c.data(), .rows = side, .out = side, .in = side};
+  kernels::MatMul problem{.x = a.data(),
+                          .weight = kernels::float_weight(b.data(), side),
+                          .y = c.data(),
+                          .rows = side,
+                          .out = side};
   problem.x_stride = problem.y_stride = side;
   return gemm_operations / fastest([&] { kernels::matmul(problem, pool); });
 }
@@ -118,11 +121,10 @@ double memory_read(int threads, const std::vector<float>& matrix, std::int64_t c
   const double seconds = fastest([&] {
     pool.run(parts, [&](std::int64_t part) {
       const auto [begin, end] = share_of(rows, parts, part);
-      kernels::matvec({.weight = matrix.data() + begin * columns,
+      kernels::matvec({.weight = kernels::float_weight(matrix.data() + begin * columns, columns),
                        .x = x.data(),
                        .y = y.data() + begin,
-                       .out = end - begin,
-                       .in = columns});
+                       .out = end - begin});
     });
   });
   return static_cast<double>(matrix.size() * sizeof(float)) / seconds;

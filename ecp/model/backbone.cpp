@@ -14,6 +14,7 @@
 #include "ecp/model/norm.h"
 #include "ecp/model/weights.h"
 #include "ecp/weights/checkpoint.h"
+#include "ecp/weights/quantized.h"
 
 namespace ecp {
 namespace {
@@ -135,7 +136,7 @@ void Backbone::load(const TensorSet& weights) {
   check_weights(weights, config_);
   const auto named = named_parameters();
   for (const Parameter& parameter : table_) {
-    const std::vector<float> values = weights.at(parameter.name).to_float();
+    const std::vector<float> values = float_values(weights, parameter.name);
     std::memcpy(named[parameter.name].mutable_data_ptr<float>(), values.data(),
                 values.size() * sizeof(float));
     values_changed(named[parameter.name]);

@@ -85,7 +85,8 @@ void Decoder::chunk(std::span<const Token> tokens) {
     }
   }
   for (std::int64_t i = 0; i < count_; ++i) {
-    std::copy_n(weights_.embedding + tokens[static_cast<std::size_t>(i)] * dim, dim, x_.data() + i * dim);
+    kernels::weight_to_float(weights_.embedding.from_row(tokens[static_cast<std::size_t>(i)]), 1,
+                             x_.data() + i * dim);
   }
   for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer) {
     attention_block(layer);
@@ -101,8 +102,9 @@ void Decoder::attention_block(std::size_t layer) {
   linear(weights.qkv, h_.data(), dim, count_, qkv_.data(), weights.qkv.out, false);
   attend(weights, caches_[layer], config_.rotates(static_cast<std::int64_t>(layer)));
   // Block 0 may have an output projection of its own.
-  const std::int64_t first =
-      weights.first_out.weight != nullptr ? std::clamp<std::int64_t>(config_.block - rows_, 0, count_) : 0;
+  const std::int64_t first = weights.first_out.weight.data != nullptr
+                                 ? std::clamp<std::int64_t>(config_.block - rows_, 0, count_)
+                                 : 0;
   if (first > 0) linear(weights.first_out, mixed_.data(), dim, first, x_.data(), dim, true);
   if (first < count_) {
     linear(weights.out, mixed_.data() + first * dim, dim, count_ - first, x_.data() + first * dim, dim, true);
@@ -205,7 +207,7 @@ void Decoder::turn_values(const HeadGroup& group, const Piece& piece) {
 }
 
 void Decoder::ffn_block(const LayerWeights& weights) {
-  const std::int64_t dim = config_.dim, inner = weights.down.in, stride = weights.up.out;
+  const std::int64_t dim = config_.dim, inner = weights.down.weight.in, stride = weights.up.out;
   normalize(weights.ffn_norm, 0, count_, h_.data());
   linear(weights.up, h_.data(), dim, count_, inner_.data(), stride, false);
   const bool gated = stride != inner;
@@ -237,15 +239,13 @@ void Decoder::normalize(const NormWeights& norm, std::int64_t first, std::int64_
 void Decoder::linear(const Linear& linear, const float* x, std::int64_t x_stride, std::int64_t rows, float* y,
                      std::int64_t y_stride, bool accumulate) {
   if (rows > 1) {
-    kernels::matmul(
-        {x, linear.weight, linear.bias, y, rows, linear.out, linear.in, x_stride, y_stride, accumulate},
-        pool_);
+    kernels::matmul({x, linear.weight, linear.bias, y, rows, linear.out, x_stride, y_stride, accumulate},
+                    pool_);
     return;
   }
-  each_run(pool_, linear.out, linear.in, 4, [&](std::int64_t begin, std::int64_t end) {
-    kernels::matvec({linear.weight + begin * linear.in,
-                     linear.bias != nullptr ? linear.bias + begin : nullptr, x, y + begin, end - begin,
-                     linear.in, accumulate});
+  each_run(pool_, linear.out, linear.weight.in, 4, [&](std::int64_t begin, std::int64_t end) {
+    kernels::matvec({linear.weight.from_row(begin), linear.bias != nullptr ? linear.bias + begin : nullptr, x,
+                     y + begin, end - begin, accumulate});
   });
 }
 

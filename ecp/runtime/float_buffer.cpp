@@ -1,13 +1,23 @@
 #include "ecp/runtime/float_buffer.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <new>
 
 namespace ecp::runtime {
 
 FloatBuffer::FloatBuffer(std::int64_t count) : size_(count) {
+  constexpr std::size_t line = 64, huge_page = std::size_t{2} << 20;
   if (count < 0 || count > INT64_MAX / 8) throw std::bad_array_new_length();
   const auto bytes = static_cast<std::size_t>(count) * sizeof(float);
-  data_.reset(static_cast<float*>(::operator new[](bytes, std::align_val_t{64})));
+  const std::size_t alignment = bytes >= huge_page ? huge_page : line;
+  const std::size_t rounded = std::max(alignment, (bytes + alignment - 1) / alignment * alignment);
+  data_.reset(static_cast<float*>(std::aligned_alloc(alignment, rounded)));
+  if (!data_) throw std::bad_alloc();
+  // Reading weights is bound by memory, and pages' addresses are part of that. A kernel without huge pages
+  // says no, and small ones serve.
+  if (alignment == huge_page) ::madvise(data_.get(), rounded, MADV_HUGEPAGE);
   std::fill_n(data_.get(), count, 0.0f);
 }
 

@@ -1,9 +1,9 @@
-// Float memory aligned to cache lines: weights, caches, scratch.
+// Float memory aligned to cache lines, large blocks in huge pages: weights, caches, scratch.
 #pragma once
 
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
-#include <new>
 
 namespace ecp::runtime {
 
@@ -22,7 +22,7 @@ class FloatBuffer {
 
  private:
   struct Free {
-    void operator()(float* data) const { ::operator delete[](data, std::align_val_t{64}); }
+    void operator()(float* data) const { std::free(data); }
   };
   std::unique_ptr<float[], Free> data_;
   std::int64_t size_ = 0;

@@ -13,4 +13,13 @@ void require_same_tokenizer(const TokenFile& file, const TokenFile& first) {
       file.info().tokenizer_hash.substr(0, 8));
 }
 
+void require_checkpoints_tokenizer(const TokenFile& file, const Tokenizer& tokenizer) {
+  require(
+      tokenizer.hash() == file.info().tokenizer_hash,
+      "'{}': its tokens aren't those of the checkpoint's tokenizer: expected {} with {} tokens (hash {}), "
+      "got {} with {} tokens (hash {})",
+      file.path().string(), tokenizer.kind(), tokenizer.vocab_size(), tokenizer.hash().substr(0, 8),
+      file.info().tokenizer_kind, file.info().vocab_size, file.info().tokenizer_hash.substr(0, 8));
+}
+
 }  // namespace ecp

@@ -7,6 +7,7 @@
 #include "ecp/base/interrupt.h"
 #include "ecp/config/config_file.h"
 #include "ecp/config/parameters.h"
+#include "ecp/weights/quantized.h"
 
 namespace ecp {
 namespace {
@@ -71,17 +72,28 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
 }  // namespace
 
 void check_weights(const TensorSet& weights, const ModelConfig& config) {
-  const std::vector<Parameter> table = parameters(config);
-  for (const Parameter& parameter : table) {
-    const TensorView& view = weights.at(parameter.name);
-    require(view.shape == parameter.shape, "{}: tensor '{}': expected shape {}, got {}", weights.name(),
-            parameter.name, shape_text(parameter.shape), shape_text(view.shape));
-    require(is_floating(view.dtype), "{}: tensor '{}': expected a floating-point dtype, got {}",
-            weights.name(), parameter.name, name_of(view.dtype));
-  }
-  if (weights.tensors().size() == table.size()) return;
   std::set<std::string> known;
-  for (const Parameter& parameter : table) known.insert(parameter.name);
+  const auto check = [&](const std::string& name,
+                         const std::vector<std::int64_t>& shape) -> const TensorView& {
+    const TensorView& view = weights.at(name);
+    require(view.shape == shape, "{}: tensor '{}': expected shape {}, got {}", weights.name(), name,
+            shape_text(shape), shape_text(view.shape));
+    known.insert(name);
+    return view;
+  };
+  for (const Parameter& parameter : parameters(config)) {
+    const TensorView& view = check(parameter.name, parameter.shape);
+    if (view.dtype == DType::i8 && parameter.shape.size() == 2) {
+      const std::string name = scale_name(parameter.name);
+      const TensorView& scales = check(name, scale_shape(parameter.shape));
+      require(scales.dtype == DType::f32, "{}: tensor '{}': expected F32, got {}", weights.name(), name,
+              name_of(scales.dtype));
+    } else {
+      require(is_floating(view.dtype), "{}: tensor '{}': expected a floating-point dtype{}, got {}",
+              weights.name(), parameter.name, parameter.shape.size() == 2 ? " or I8" : "",
+              name_of(view.dtype));
+    }
+  }
   for (const auto& [name, view] : weights.tensors()) {
     require(known.contains(name), "{}: tensor '{}' is not a parameter of this {} model", weights.name(), name,
             config.architecture);

@@ -1,9 +1,9 @@
 // A checkpoint is a folder:
 //
 //   config.json          the model (`to_json(ModelConfig)`)
-//   model.safetensors    weights under the names of config/parameters.h, float32 or bfloat16; or several
-//   files
-//                        with model.safetensors.index.json (weights/tensor_set.h)
+//   model.safetensors    weights under the names of config/parameters.h, float32, bfloat16 or int8
+//                        (weights/quantized.h); or several files with model.safetensors.index.json
+//                        (weights/tensor_set.h)
 //   tokenizer/           as `Tokenizer::save` wrote it; absent for models without text
 //   optimizer.safetensors, state.json   only in checkpoints that can be resumed from
 //   manifest.json        size and hash of each file (weights/manifest.h)
@@ -25,7 +25,7 @@
 namespace ecp {
 
 /// Fails, naming the first difference, unless the set holds exactly the parameters of `config`, by name and
-/// shape, in a floating-point dtype.
+/// shape, in a floating-point dtype, or matrices in int8 with their scales (weights/quantized.h).
 void check_weights(const TensorSet& weights, const ModelConfig& config);
 
 /// A verified checkpoint. Construction fails with one line naming the file that is missing, short or changed.

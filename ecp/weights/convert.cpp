@@ -10,6 +10,7 @@
 #include "ecp/base/interrupt.h"
 #include "ecp/config/parameters.h"
 #include "ecp/weights/checkpoint.h"
+#include "ecp/weights/quantized.h"
 
 namespace ecp {
 namespace {
@@ -32,25 +33,22 @@ std::vector<Entries> divide(const Entries& tensors, std::uint64_t most_bytes) {
   return shards;
 }
 
-/// Writes a tensor's values piece by piece in the wanted type.
+void write_floats(SafetensorsWriter& writer, std::span<const float> values, DType dtype) {
+  if (dtype == DType::f32) return writer.write(std::as_bytes(values));
+  std::vector<std::uint16_t> halves;
+  halves.reserve(values.size());
+  for (const float value : values) halves.push_back(to_bf16(value));
+  writer.write(std::as_bytes(std::span(halves)));
+}
+
+/// Writes a floating-point tensor's values piece by piece in the wanted type.
 void write_values(SafetensorsWriter& writer, const TensorView& tensor, DType dtype) {
   constexpr std::size_t piece_elements = std::size_t{1} << 20;
-  if (dtype == tensor.dtype) {
-    writer.write(tensor.bytes);
-    return;
-  }
+  if (dtype == tensor.dtype) return writer.write(tensor.bytes);
   const std::size_t piece = piece_elements * size_of(tensor.dtype);
-  std::vector<std::uint16_t> halves;
   for (std::size_t at = 0; at < tensor.bytes.size(); at += piece) {
     TensorView part{tensor.dtype, {}, tensor.bytes.subspan(at, std::min(piece, tensor.bytes.size() - at))};
-    const std::vector<float> values = part.to_float();
-    if (dtype == DType::f32) {
-      writer.write(std::as_bytes(std::span(values)));
-      continue;
-    }
-    halves.clear();
-    for (const float value : values) halves.push_back(to_bf16(value));
-    writer.write(std::as_bytes(std::span(halves)));
+    write_floats(writer, part.to_float(), dtype);
   }
 }
 
@@ -88,8 +86,15 @@ class Converter {
     std::uint64_t total = 0;
     for (const Parameter& parameter : parameters(from_.model())) {
       const TensorView& tensor = weights_.at(parameter.name);
-      tensors.push_back({parameter.name, options_.dtype.value_or(tensor.dtype), tensor.shape});
       total += tensor.bytes.size();
+      if (tensor.dtype == DType::i8) total += weights_.at(scale_name(parameter.name)).bytes.size();
+      const bool matrix = parameter.shape.size() == 2;
+      const DType wanted = options_.dtype.value_or(tensor.dtype);
+      const DType dtype = wanted == DType::i8 && !matrix ? tensor.dtype : wanted;
+      tensors.push_back({parameter.name, dtype, tensor.shape});
+      result_.bytes_after += tensors.back().bytes();
+      if (dtype != DType::i8) continue;
+      tensors.push_back({scale_name(parameter.name), DType::f32, scale_shape(tensor.shape)});
       result_.bytes_after += tensors.back().bytes();
     }
     result_.bytes_before = total;
@@ -109,12 +114,32 @@ class Converter {
                              {{"format", "pt"}});  // what Hugging Face's loaders ask for
     for (const auto& entry : shard) {
       check_interrupt();
-      const TensorView& tensor = weights_.at(entry.name);
-      write_values(writer, tensor, entry.dtype);
-      done_ += tensor.bytes.size();
+      write_tensor(writer, entry);
       if (options_.progress) options_.progress({"converting", done_, result_.bytes_before, "B"});
     }
     writer.commit();
+  }
+
+  void write_tensor(SafetensorsWriter& writer, const SafetensorsWriter::Entry& entry) {
+    if (!scales_.empty()) {  // those of the matrix before
+      writer.write(std::as_bytes(std::span(scales_)));
+      scales_.clear();
+      return;
+    }
+    const TensorView& tensor = weights_.at(entry.name);
+    done_ += tensor.bytes.size();
+    if (tensor.dtype == DType::i8) done_ += weights_.at(scale_name(entry.name)).bytes.size();
+    if (entry.dtype != DType::i8) {
+      tensor.dtype == DType::i8 ? write_floats(writer, float_values(weights_, entry.name), entry.dtype)
+                                : write_values(writer, tensor, entry.dtype);
+    } else if (tensor.dtype == DType::i8) {
+      writer.write(tensor.bytes);
+      scales_ = weights_.at(scale_name(entry.name)).to_float();
+    } else {
+      QuantizedValues values = quantized(tensor.to_float(), tensor.shape[1], entry.name);
+      writer.write(std::as_bytes(std::span(values.numbers)));
+      scales_ = std::move(values.scales);
+    }
   }
 
   const Checkpoint& from_;
@@ -123,6 +148,7 @@ class Converter {
   const ConvertOptions& options_;
   Conversion result_;
   std::uint64_t done_ = 0;
+  std::vector<float> scales_;  // to be written next
 };
 
 }  // namespace
@@ -135,8 +161,9 @@ std::uint16_t to_bf16(float value) {
 
 Conversion convert_checkpoint(const Path& from, const Path& output, const ConvertOptions& options) {
   require(!std::filesystem::exists(output), "output '{}': expected a new folder, it exists", output.string());
-  require(!options.dtype || *options.dtype == DType::f32 || *options.dtype == DType::bf16,
-          "dtype: expected float32 or bfloat16");
+  require(!options.dtype || *options.dtype == DType::f32 || *options.dtype == DType::bf16 ||
+              *options.dtype == DType::i8,
+          "dtype: expected float32, bfloat16 or int8");
   require(options.most_shard_bytes > 0, "shard size: expected at least 1 byte, got 0");
   const Checkpoint checkpoint(from);
   FolderWriter folder(output);

@@ -1,4 +1,4 @@
-// A checkpoint's weights in another floating-point type, or in several files.
+// A checkpoint's weights in another type, or in several files.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,8 @@
 namespace ecp {
 
 struct ConvertOptions {
-  std::optional<DType> dtype = {};  // f32 or bf16; none: each tensor keeps its own
+  // f32 or bf16; i8: matrices so (weights/quantized.h), the rest as it is; none: each tensor keeps its own.
+  std::optional<DType> dtype = {};
   std::uint64_t most_shard_bytes = 500'000'000;
   ProgressFunction progress = {};  // bytes of the source's weights
 };

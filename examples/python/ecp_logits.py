@@ -27,6 +27,9 @@ class Model:
         self.weights = {}
         for file in sorted(Path(folder).glob("model*.safetensors")):  # one, or several of a large model
             self.weights |= {name: tensor.float() for name, tensor in load_file(file).items()}
+        for name in [name for name in self.weights if name.endswith("_scale")]:  # of int8: one for each 64 in a row
+            numbers = self.weights[name.removesuffix("_scale")]
+            numbers *= self.weights.pop(name).repeat_interleave(64, 1)[:, :numbers.shape[1]]
         # 0 stands for a default.
         c.kv_heads = c.kv_heads or c.heads
         c.latents = (c.latents or c.sequence // 2) if c.architecture in LATENT else 0

@@ -11,23 +11,32 @@
 
 #include "ecp/base/error.h"
 #include "kernel_test.h"
+#include "weight_fixture.h"
 
 namespace ecp::kernels {
 namespace {
 
+std::vector<std::pair<std::int64_t, WeightType>> cases() {
+  std::vector<std::pair<std::int64_t, WeightType>> all;
+  for (const std::int64_t rows : {1, 2, 7, 64, 65, 131}) {
+    for (const WeightType type : weight_types) all.emplace_back(rows, type);
+  }
+  return all;
+}
+
 TEST(MatMulTest, EqualsTheSumInDouble) {
   ThreadPool pool(2);
-  for (const std::int64_t rows : {1, 2, 7, 64, 65, 131}) {
+  for (const auto& [rows, type] : cases()) {
     for (const auto& [out, in] :
          {std::pair<std::int64_t, std::int64_t>{1, 3}, {17, 33}, {256, 64}, {300, 50}, {513, 8}}) {
       for (const bool accumulate : {false, true}) {
         const std::int64_t x_stride = in + 3, y_stride = out + 2;
-        const auto x = random_values(rows * x_stride, 60), weight = random_values(out * in, 61),
-                   bias = random_values(out, 62);
+        const StoredWeight weight(type, out, in, 61);
+        const auto x = random_values(rows * x_stride, 60), bias = random_values(out, 62);
         auto y = random_values(rows * y_stride, 63);
         const auto before = y;
         const float* used_bias = rows % 2 == 0 ? nullptr : bias.data();
-        matmul({x.data(), weight.data(), used_bias, y.data(), rows, out, in, x_stride, y_stride, accumulate},
+        matmul({x.data(), weight.matrix, used_bias, y.data(), rows, out, x_stride, y_stride, accumulate},
                pool);
         for (std::int64_t r = 0; r < rows; ++r) {
           for (std::int64_t o = 0; o < y_stride; ++o) {
@@ -40,7 +49,7 @@ TEST(MatMulTest, EqualsTheSumInDouble) {
             if (accumulate) sum += before[at];
             for (std::int64_t i = 0; i < in; ++i) {
               sum += static_cast<double>(x[static_cast<std::size_t>(r * x_stride + i)]) *
-                     weight[static_cast<std::size_t>(o * in + i)];
+                     weight.values[static_cast<std::size_t>(o * in + i)];
             }
             ASSERT_NEAR(y[at], sum, 1e-5) << rows << " x " << out << " x " << in << " at " << r << ", " << o;
           }
@@ -52,15 +61,18 @@ TEST(MatMulTest, EqualsTheSumInDouble) {
 
 TEST(MatMulTest, IsTheSameForAnyNumberOfThreadsAndLeavesOpenMPAlone) {
   const std::int64_t rows = 150, out = 700, in = 96;
-  const auto x = random_values(rows * in, 64), weight = random_values(out * in, 65);
+  const auto x = random_values(rows * in, 64);
   omp_set_num_threads(3);
-  std::vector<float> first;
-  for (const int threads : {1, 2, 3, 5}) {
-    ThreadPool pool(threads);
-    std::vector<float> y(static_cast<std::size_t>(rows * out));
-    matmul({x.data(), weight.data(), nullptr, y.data(), rows, out, in, in, out, false}, pool);
-    if (first.empty()) first = y;
-    EXPECT_EQ(y, first) << threads << " threads";
+  for (const WeightType type : weight_types) {
+    const StoredWeight weight(type, out, in, 65);
+    std::vector<float> first;
+    for (const int threads : {1, 2, 3, 5}) {
+      ThreadPool pool(threads);
+      std::vector<float> y(static_cast<std::size_t>(rows * out));
+      matmul({x.data(), weight.matrix, nullptr, y.data(), rows, out, in, out, false}, pool);
+      if (first.empty()) first = y;
+      EXPECT_EQ(y, first) << threads << " threads";
+    }
   }
   EXPECT_EQ(omp_get_max_threads(), 3);
 }

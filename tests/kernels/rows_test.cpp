@@ -7,6 +7,7 @@
 #include "ecp/kernels/norm.h"
 #include "ecp/kernels/rope.h"
 #include "kernel_test.h"
+#include "weight_fixture.h"
 
 namespace ecp::kernels {
 namespace {
@@ -17,27 +18,29 @@ ECP_FOR_EACH_ISA(Rows);
 constexpr float guard = 12345.0f;  // stands behind every output and must stay
 
 TEST_P(Rows, MatVecEqualsTheSumInDouble) {
-  for (const std::int64_t in : odd_lengths) {
-    for (const std::int64_t out : {std::int64_t{1}, std::int64_t{3}, std::int64_t{4}, std::int64_t{9}}) {
-      for (const bool accumulate : {false, true}) {
-        const auto weight = random_values(out * in, 1), x = random_values(in, 2),
-                   bias = random_values(out, 3);
-        auto y = random_values(out + 1, 4);
-        const auto before = y;
-        y[static_cast<std::size_t>(out)] = guard;
-        const float* used_bias = in % 2 == 0 ? nullptr : bias.data();
-        matvec({weight.data(), used_bias, x.data(), y.data(), out, in, accumulate});
-        for (std::int64_t o = 0; o < out; ++o) {
-          double sum = used_bias != nullptr ? bias[static_cast<std::size_t>(o)] : 0;
-          if (accumulate) sum += before[static_cast<std::size_t>(o)];
-          for (std::int64_t i = 0; i < in; ++i) {
-            sum += static_cast<double>(weight[static_cast<std::size_t>(o * in + i)]) *
-                   x[static_cast<std::size_t>(i)];
+  for (const WeightType type : weight_types) {
+    for (const std::int64_t in : odd_lengths) {
+      for (const std::int64_t out : {std::int64_t{1}, std::int64_t{3}, std::int64_t{4}, std::int64_t{9}}) {
+        for (const bool accumulate : {false, true}) {
+          const StoredWeight weight(type, out, in, 1);
+          const auto x = random_values(in, 2), bias = random_values(out, 3);
+          auto y = random_values(out + 1, 4);
+          const auto before = y;
+          y[static_cast<std::size_t>(out)] = guard;
+          const float* used_bias = in % 2 == 0 ? nullptr : bias.data();
+          matvec({weight.matrix, used_bias, x.data(), y.data(), out, accumulate});
+          for (std::int64_t o = 0; o < out; ++o) {
+            double sum = used_bias != nullptr ? bias[static_cast<std::size_t>(o)] : 0;
+            if (accumulate) sum += before[static_cast<std::size_t>(o)];
+            for (std::int64_t i = 0; i < in; ++i) {
+              sum += static_cast<double>(weight.values[static_cast<std::size_t>(o * in + i)]) *
+                     x[static_cast<std::size_t>(i)];
+            }
+            EXPECT_NEAR(y[static_cast<std::size_t>(o)], sum, 1e-6 * std::sqrt(static_cast<double>(in)) + 1e-6)
+                << "in " << in << " out " << out << " row " << o << " bytes " << size_of(type);
           }
-          EXPECT_NEAR(y[static_cast<std::size_t>(o)], sum, 1e-6 * std::sqrt(static_cast<double>(in)) + 1e-6)
-              << "in " << in << " out " << out << " row " << o;
+          EXPECT_EQ(y[static_cast<std::size_t>(out)], guard);
         }
-        EXPECT_EQ(y[static_cast<std::size_t>(out)], guard);
       }
     }
   }
@@ -45,15 +48,42 @@ TEST_P(Rows, MatVecEqualsTheSumInDouble) {
 
 TEST_P(Rows, MatVecRowsAreTheSameHoweverTheyAreDivided) {
   const std::int64_t out = 23, in = 77;
-  const auto weight = random_values(out * in, 5), x = random_values(in, 6);
-  std::vector<float> whole(out), pieces(out);
-  matvec({weight.data(), nullptr, x.data(), whole.data(), out, in, false});
-  for (std::int64_t begin = 0; begin < out;) {
-    const std::int64_t count = std::min<std::int64_t>(1 + begin % 5, out - begin);
-    matvec({weight.data() + begin * in, nullptr, x.data(), pieces.data() + begin, count, in, false});
-    begin += count;
+  const auto x = random_values(in, 6);
+  for (const WeightType type : weight_types) {
+    const StoredWeight weight(type, out, in, 5);
+    std::vector<float> whole(out), pieces(out);
+    matvec({weight.matrix, nullptr, x.data(), whole.data(), out, false});
+    for (std::int64_t begin = 0; begin < out;) {
+      const std::int64_t count = std::min<std::int64_t>(1 + begin % 5, out - begin);
+      matvec({weight.matrix.from_row(begin), nullptr, x.data(), pieces.data() + begin, count, false});
+      begin += count;
+    }
+    EXPECT_EQ(whole, pieces);
   }
-  EXPECT_EQ(whole, pieces);
+}
+
+TEST_P(Rows, MatVecOfBfloat16IsThatOfItsNumbersInFloat32) {
+  for (const std::int64_t in : odd_lengths) {
+    const StoredWeight weight(WeightType::bfloat16, 7, in, 8);
+    const auto x = random_values(in, 9);
+    std::vector<float> half(7), wide(7);
+    matvec({weight.matrix, nullptr, x.data(), half.data(), 7, false});
+    matvec({float_weight(weight.values.data(), in), nullptr, x.data(), wide.data(), 7, false});
+    EXPECT_EQ(half, wide) << in;
+  }
+}
+
+TEST_P(Rows, WeightsAreWidenedExactly) {
+  for (const WeightType type : weight_types) {
+    for (const std::int64_t in : odd_lengths) {
+      const StoredWeight weight(type, 5, in, 10);
+      std::vector<float> wide(weight.values.size() + 1, guard);
+      weight_to_float(weight.matrix, 5, wide.data());
+      EXPECT_EQ(wide.back(), guard);
+      wide.pop_back();
+      EXPECT_EQ(wide, weight.values) << in;
+    }
+  }
 }
 
 TEST_P(Rows, NormsEqualTheirDefinitionsInDouble) {

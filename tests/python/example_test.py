@@ -97,6 +97,14 @@ class Example(unittest.TestCase):
         for architecture in ("split", "compressed"):  # fewer than there are latent rows: no history
             self.check(self.trained(f"preset=paper architecture={architecture} latents=16"), (5,))
 
+    def test_int8_weights(self):
+        for settings in ("preset=modern architecture=ecp", "preset=paper architecture=compressed latents=16 ffn_dim=100"):
+            whole = self.trained(settings)
+            small = self.folder / (whole.parent.parent.name + "-int8")
+            self.ecp("quantize", whole, "--output", small)
+            self.assertEqual(load_file(small / "model.safetensors")["embedding.weight"].dtype, torch.int8)
+            self.check(small, (48,))
+
     def test_the_authors_models(self):
         golden = Path(os.environ.get("ECP_SHARED", SOURCE / ".." / "shared")) / "golden"
         for architecture in ("ecp", "perceiver_ar", "double", "split", "compressed"):

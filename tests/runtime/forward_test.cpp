@@ -128,6 +128,21 @@ TEST_P(Forward, EqualsTheWholeSequenceInDouble) {
   }
 }
 
+TEST_P(Forward, EqualsItWithWeightsOfOtherTypes) {
+  const auto& [name, config, count] = GetParam();
+  const auto tokens = random_tokens(count, config.vocab, 2);
+  for (const DType dtype : {DType::bf16, DType::i8}) {
+    const auto weights = random_weights(config, 1);
+    store_matrices_as(dtype, *weights);
+    const auto expected = ReferenceModel(config, *weights).logits(tokens);
+    const auto model = build(config, *weights);
+    for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{1}, {1000}, {3, 1, 1, 11}}) {
+      EXPECT_LT(largest_difference(run(*model, tokens, chunks), expected), 5e-5)
+          << name_of(dtype) << ", chunks of " << chunks.front();
+    }
+  }
+}
+
 TEST_P(Forward, NothingDependsOnLaterTokens) {
   const auto& [name, config, count] = GetParam();
   const auto weights = random_weights(config, 3);
@@ -157,20 +172,36 @@ TEST(ForwardTest, ChunkSizesMakeNoDifference) {
   }));
 }
 
+TEST(ForwardTest, MatricesOfSeveralTypesAreJoined) {
+  const ModelConfig config = small("ecp", "modern");
+  const auto weights = random_weights(config, 9), mixed = random_weights(config, 9);
+  store_matrices_as(DType::bf16, *weights);
+  *mixed = *weights;
+  for (auto& [name, view] : mixed->tensors) {  // the queries' alone in float32, the same values
+    if (!name.ends_with("attention.q.weight")) continue;
+    view = {DType::f32, view.shape, std::as_bytes(std::span(mixed->values[name]))};
+  }
+  const auto tokens = random_tokens(23, config.vocab, 10);
+  EXPECT_EQ(run(*build(config, *mixed), tokens, {1}), run(*build(config, *weights), tokens, {1}));
+}
+
 TEST(ForwardTest, ThreadsMakeNoDifferenceAtAll) {
   ModelConfig config = small("ecp", "modern");
   config.vocab = 3001;
   config.dim = 192;
   config.block = 40;
   config.ffn_dim = 0;
-  const auto weights = random_weights(config, 7);
   const auto tokens = random_tokens(300, config.vocab, 8);
-  std::vector<float> first;
-  for (const int threads : {1, 2, 3, 6}) {
-    const auto model = build(config, *weights, threads);
-    auto got = run(*model, tokens, {170, 1, 1, 64});
-    if (first.empty()) first = got;
-    EXPECT_EQ(got, first) << threads << " threads";
+  for (const DType dtype : {DType::f32, DType::bf16, DType::i8}) {
+    const auto weights = random_weights(config, 7);
+    if (dtype != DType::f32) store_matrices_as(dtype, *weights);
+    std::vector<float> first;
+    for (const int threads : {1, 2, 3, 6}) {
+      const auto model = build(config, *weights, threads);
+      auto got = run(*model, tokens, {170, 1, 1, 64});
+      if (first.empty()) first = got;
+      EXPECT_EQ(got, first) << threads << " threads, " << name_of(dtype);
+    }
   }
 }
 

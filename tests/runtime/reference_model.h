@@ -14,6 +14,8 @@
 #include "ecp/config/attention_plan.h"
 #include "ecp/config/parameters.h"
 #include "ecp/runtime/model.h"
+#include "ecp/weights/convert.h"
+#include "ecp/weights/quantized.h"
 
 namespace ecp {
 
@@ -23,6 +25,7 @@ using Row = std::vector<double>;
 struct RandomWeights {
   std::map<std::string, std::vector<float>> values;
   std::vector<NamedTensor> tensors;
+  std::map<std::string, std::vector<std::byte>> stored;  // of those that aren't `values` themselves
 };
 
 inline std::unique_ptr<RandomWeights> random_weights(const ModelConfig& config, std::uint64_t seed) {
@@ -43,6 +46,38 @@ inline std::unique_ptr<RandomWeights> random_weights(const ModelConfig& config, 
         {parameter.name, {DType::f32, parameter.shape, std::as_bytes(std::span(values))}});
   }
   return weights;
+}
+
+/// Matrices become BF16 or I8; `values` are then what they stand for.
+inline void store_matrices_as(DType dtype, RandomWeights& weights) {
+  const auto store = [&](const std::string& name, std::vector<std::int64_t> shape, DType type,
+                         const auto& numbers) {
+    const auto bytes = std::as_bytes(std::span(numbers));
+    auto& kept = weights.stored[name];
+    kept.assign(bytes.begin(), bytes.end());
+    return NamedTensor{name, {type, std::move(shape), kept}};
+  };
+  std::vector<NamedTensor> tensors;
+  for (const NamedTensor& tensor : weights.tensors) {
+    const auto& [name, view] = tensor;
+    if (view.shape.size() != 2) {
+      tensors.push_back(tensor);
+      continue;
+    }
+    std::vector<float>& values = weights.values[name];
+    if (dtype == DType::bf16) {
+      std::vector<std::uint16_t> halves;
+      for (const float value : values) halves.push_back(to_bf16(value));
+      tensors.push_back(store(name, view.shape, dtype, halves));
+      values = tensors.back().view.to_float();
+    } else {
+      const QuantizedValues numbers = quantized(values, view.shape[1], name);
+      tensors.push_back(store(name, view.shape, dtype, numbers.numbers));
+      tensors.push_back(store(scale_name(name), scale_shape(view.shape), DType::f32, numbers.scales));
+      values = dequantized((tensors.end() - 2)->view, tensors.back().view);
+    }
+  }
+  weights.tensors = std::move(tensors);
 }
 
 class ReferenceModel {

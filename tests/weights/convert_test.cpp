@@ -113,7 +113,7 @@ TEST(Convert, RefusesWhatItCannotDo) {
   const Path from = test::write_sample_checkpoint(folder / "from");
   EXPECT_THAT(error_of([&] { convert_checkpoint(from, from, {}); }), HasSubstr("expected a new folder"));
   EXPECT_THAT(error_of([&] { convert_checkpoint(from, folder / "a", {.dtype = DType::i32}); }),
-              HasSubstr("expected float32 or bfloat16"));
+              HasSubstr("expected float32, bfloat16 or int8"));
   EXPECT_THAT(error_of([&] { convert_checkpoint(folder / "none", folder / "a", {}); }),
               HasSubstr("no such folder"));
   EXPECT_THAT(folder.names(), ElementsAre("from")) << "nothing is left behind";

@@ -1,4 +1,4 @@
-#include "ecp/eval/run_config.h"
+#include "ecp/weights/run_config.h"
 
 #include "ecp/config/config_file.h"
 
