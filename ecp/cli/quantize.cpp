@@ -34,9 +34,11 @@ struct Cost {
   Likelihood before, after;
 };
 
-/// The token file to measure on: as given, or what the checkpoint's run was validated on, if it is there.
+/// The token file to measure on: as given, or what the checkpoint's run was validated on, if it is there and
+/// the model generates with a cache.
 std::optional<Path> data_of(const Options& options, const Checkpoint& checkpoint) {
   if (!options.data.empty()) return options.data;
+  if (checkpoint.model().classes > 0 || checkpoint.model().is_latent()) return std::nullopt;
   const auto config = config_of_run(checkpoint);
   if (!config || config->data.validation.empty() || !std::filesystem::exists(config->data.validation))
     return std::nullopt;
@@ -81,7 +83,10 @@ void run(const Options& options) {
   fmt::print("{}: weights of {}, {} before\n", options.output, format_bytes(done.bytes_after),
              format_bytes(done.bytes_before));
   if (!cost) {
-    fmt::print("perplexity: not measured, for want of tokens: --data, or a run whose data.validation is there\n");
+    fmt::print("perplexity: not measured ({})\n",
+               checkpoint.model().classes > 0 || checkpoint.model().is_latent()
+                   ? "ecp eval does, on both checkpoints"
+                   : "for want of tokens: give --data, or a run whose data.validation is there");
     return;
   }
   const double was = std::exp(cost->before.loss), is = std::exp(cost->after.loss);
