@@ -43,7 +43,7 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
                           message.substr(conversion.size(), equals - conversion.size()),
                           message.substr(equals + 3));
   }
-  std::string hint;
+  std::string hint, unknown;
   // This error's own name is that of the subcommand, so its type has to tell.
   const bool unexpected = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr;
   if (unexpected || error.get_name() == "RequiredError") {
@@ -54,6 +54,7 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
       bool known = false;
       for (const std::string& name : names) known = known || name == argument;
       if (!known) hint = did_you_mean(argument, names);
+      if (!hint.empty() && argument.starts_with("--")) unknown = argument;
     }
   }
   const bool no_command = app.get_subcommands().empty() && error.get_name() == "RequiredError" && argc > 1;
@@ -64,6 +65,8 @@ int report_parse_error(const CLI::App& app, const CLI::ParseError& error, int ar
   }
   if (error.get_name() == "RequiredError" && hint.empty() && !command.empty())
     hint = fmt::format(" (see ecp {} --help)", command);
+  if (!unexpected && !unknown.empty()) message = fmt::format("unknown option '{}'", unknown);
+  if (argc == 1) hint = " (see ecp --help)";
   if (no_command) message = fmt::format("unknown subcommand or option '{}' (see ecp --help)", argv[1]);
   fmt::print(stderr, "ecp: {}{}\n", message, hint);
   return 2;

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <string>
@@ -23,6 +24,9 @@ namespace {
   std::vector<char*> argv{const_cast<char*>("ecp-torch"), const_cast<char*>(command.c_str())};
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
+  // OpenMP's threads wait for each other many times a step. Left alone they spin for a millisecond and more
+  // before they sleep, which on busy processors takes the time from those they wait for.
+  if (std::getenv("OMP_WAIT_POLICY") == nullptr) ::setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
   ::execv(program.c_str(), argv.data());
   fail("cannot run '{}': {}", program.string(), std::strerror(errno));
 }

@@ -104,13 +104,13 @@ Complexity complexity(const ModelConfig& config, std::int64_t n) {
   return sum;
 }
 
-double activation_bytes(const ModelConfig& config, std::int64_t n, bool bfloat16) {
+double activation_bytes(const ModelConfig& config, std::int64_t n, bool bfloat16, bool recompute) {
   const double bytes = bfloat16 ? 2 : 4, d = real(config.dim), kv = key_value_width(config);
   // Keys alone have a norm, and queries where it is of each head.
   const double before_norm_q = config.qk_norm == "rms" ? d : 0;
   const bool norm_k = config.qk_norm == "rms" || config.qk_norm == "layer";
   const double before_norm_k = norm_k ? real(config.key_heads() * config.head_dim()) : 0;
-  double sum = 0, of_layer = 0;
+  double sum = 0, of_layer = 0, input = 0, largest = 0;
   for (std::int64_t layer = 0; layer < config.layers; ++layer) {
     if (!like_the_one_before(config, layer)) {
       const LayerPlan plan = layer_plan(config, layer, n);
@@ -120,10 +120,12 @@ double activation_bytes(const ModelConfig& config, std::int64_t n, bool bfloat16
       const double of_attention = rows * (d + kv + before_norm_k) + queries * (2 * d + before_norm_q);
       const double of_ffn = out * (d + inner_products(config) * real(config.inner_dim()));
       of_layer = 4 * stream + bytes * (of_attention + of_ffn);
+      input = 4 * rows * d;
+      largest = std::max(largest, of_layer);
     }
-    sum += of_layer;
+    sum += recompute ? input : of_layer;
   }
-  return sum + 4 * 2 * real(config.trained_rows(n)) * d;
+  return sum + (recompute ? largest : 0) + 4 * 2 * real(config.trained_rows(n)) * d;
 }
 
 }  // namespace ecp

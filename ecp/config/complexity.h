@@ -75,7 +75,8 @@ Complexity complexity(const ModelConfig& config, std::int64_t n);
 /// Bytes that a training step keeps of one window of n tokens from its forward for its backward, at least:
 /// the residual stream before and after each half layer (float32), the halves' normalised inputs, queries,
 /// keys, values (and those before their norm), heads' outputs and the feed-forward's pre-activations (2 bytes
-/// each with `bfloat16`, otherwise 4), the last norm's input and output.
-double activation_bytes(const ModelConfig& config, std::int64_t n, bool bfloat16);
+/// each with `bfloat16`, otherwise 4), the last norm's input and output. With `recompute` (activation
+/// checkpointing): each layer's input, and the rest of one layer at a time.
+double activation_bytes(const ModelConfig& config, std::int64_t n, bool bfloat16, bool recompute = false);
 
 }  // namespace ecp

@@ -51,6 +51,10 @@ struct TrainConfig {
   std::int64_t seed = 1;
   std::string dtype = "float32";
   std::int64_t threads = 0;  // 0: all available CPUs
+  // Whether layers keep their input alone and are computed again in the backward: "on", "off", or "auto",
+  // where memory wouldn't suffice otherwise. It changes no result.
+  std::string activation_checkpointing = "auto";
+  double memory_limit = 0;  // GB that training may take; 0: what is free
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.1;
@@ -82,6 +86,9 @@ struct TrainConfig {
     v.integer("seed", seed, {0, INT64_MAX / 2}, "seed of weights, data order and dropout");
     v.choice("dtype", dtype, {"float32", "bfloat16"}, "type of the inputs and outputs of matrix products");
     v.integer("threads", threads, {0, most_threads}, "CPU threads; 0: all available");
+    v.choice("activation_checkpointing", activation_checkpointing, {"auto", "off", "on"},
+             "layers keep their input alone and are computed again; auto: where memory is short");
+    v.number("memory_limit", memory_limit, {0, 1e9}, "GB that training may take; 0: what is free");
     v.number("lr", lr, {0, 100}, "peak learning rate");
     v.number("beta1", beta1, {0, 0.999999}, "AdamW");
     v.number("beta2", beta2, {0, 0.999999}, "AdamW");

@@ -173,6 +173,11 @@ std::optional<DiskRates> measure_disk(const Path& folder) {
 
 }  // namespace
 
+double measure_products(int threads, bool bfloat16) {
+  const std::vector<float> a = numbers(side * side), b = numbers(side * side);
+  return bfloat16 ? gemm_bfloat16(threads, a, b) : gemm_float32(threads, a, b);
+}
+
 Rates measure_rates(int threads, const Path& folder, const std::function<void(std::string_view what)>& tell) {
   const auto next = [&](std::string_view what) {
     if (tell) tell(what);

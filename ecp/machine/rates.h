@@ -32,6 +32,10 @@ struct Rates {
   std::optional<DiskRates> disk;             // none: the folder can't be written or has too little space
 };
 
+/// Operations per second of matrix products alone, with `threads` threads; in bfloat16 0 where oneDNN has no
+/// kernel for this processor. A moment's work.
+double measure_products(int threads, bool bfloat16);
+
 /// Measures with `threads` threads at most and tells before each part what it is. The file in `folder` has no
 /// name, so nothing of it stays, however the process ends. Stops at Interrupted (base/interrupt.h).
 Rates measure_rates(int threads, const Path& folder,

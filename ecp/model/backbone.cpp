@@ -12,6 +12,7 @@
 #include "ecp/model/initialize.h"
 #include "ecp/model/linear_weight.h"
 #include "ecp/model/norm.h"
+#include "ecp/model/recompute.h"
 #include "ecp/model/weights.h"
 #include "ecp/weights/checkpoint.h"
 #include "ecp/weights/quantized.h"
@@ -62,6 +63,14 @@ struct Backbone::Layers {
                         Norm(weights, at + "ffn.norm", config),
                         FeedForward(weights, at + "ffn.", config, i)});
     }
+  }
+
+  /// Both halves of a layer.
+  static at::Tensor run(const Layer& layer, const at::Tensor& x, const LayerContext& context) {
+    const bool bfloat16 = context.forward.bfloat16;
+    const at::Tensor mixed = layer.attention->forward(layer.attention_norm(x, bfloat16), context);
+    const at::Tensor between = layer.attention->residual(x, context) + mixed;
+    return between + layer.ffn(layer.ffn_norm(between, bfloat16), context);
   }
 
   /// What layer `index` is told about a pass over n tokens.
@@ -172,12 +181,16 @@ at::Tensor Backbone::hidden(const at::Tensor& tokens_BN, const ForwardContext& c
           config_.architecture);
 
   at::Tensor x = at::embedding(layers_->embedding, tokens_BN);
+  const auto kept =
+      std::make_shared<const ForwardContext>(context);  // for the backward, where one recomputes
   std::int64_t index = 0;
   for (const Layers::Layer& layer : layers_->layers) {
-    const LayerContext now = layers_->context_of(config_, index++, tokens_BN.size(1), context, dropout);
-    const at::Tensor mixed = layer.attention->forward(layer.attention_norm(x, context.bfloat16), now);
-    x = layer.attention->residual(x, now) + mixed;
-    x = x + layer.ffn(layer.ffn_norm(x, context.bfloat16), now);
+    const LayerContext now = layers_->context_of(config_, index++, tokens_BN.size(1), *kept, dropout);
+    if (context.recompute) {
+      x = recomputed([kept, now, &layer](const at::Tensor& in) { return Layers::run(layer, in, now); }, x);
+    } else {
+      x = Layers::run(layer, x, now);
+    }
   }
   return layers_->norm(x);
 }

@@ -23,6 +23,7 @@ struct ForwardContext {
   std::int64_t step = 0;                     // of dropout
   std::vector<std::int64_t> samples;         // global index of each sample in the batch; keys its dropout
   std::optional<at::Tensor> document_start;  // int32 [B, n], packed documents
+  bool recompute = false;                    // activation checkpointing, a layer at a time
 };
 
 /// A model's parameters and its layers; what is made of their output is up to those who derive from it.

@@ -2,8 +2,6 @@
 
 #include <torch/torch.h>
 
-#include <utility>
-
 #include "ecp/model/products.h"
 
 namespace ecp {
@@ -47,22 +45,22 @@ void LinearWeight::backward(const at::Tensor& y_grad, const at::Tensor& x_grad, 
   }
 }
 
-/// Whether the copies are of the weight as it is; they are about to be if not.
-bool LinearWeight::current() {
-  const auto now = static_cast<std::int64_t>(weight_._version());
-  return std::exchange(version_, now) == now;
-}
+std::int64_t LinearWeight::changes() const { return static_cast<std::int64_t>(weight_._version()); }
 
 const ops::PackedWeight& LinearWeight::packed() {
-  if (!current()) {
+  if (copied_ != changes()) {
     if (!packed_) packed_ = std::make_unique<ops::PackedWeight>(weight_.size(0), weight_.size(1));
     packed_->assign(weight_.const_data_ptr<float>());
+    copied_ = changes();
   }
   return *packed_;
 }
 
 const at::Tensor& LinearWeight::halves() {
-  if (!current()) halves_ = weight_.detach().to(at::kBFloat16);
+  if (copied_ != changes()) {
+    halves_ = weight_.detach().to(at::kBFloat16);
+    copied_ = changes();
+  }
   return halves_;
 }
 

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/custom_function.h>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -28,14 +29,14 @@ class LinearWeight : public torch::CustomClassHolder {
   void backward(const at::Tensor& y_grad, const at::Tensor& x_grad, bool accumulate = false);
 
  private:
-  bool current();
+  [[nodiscard]] std::int64_t changes() const;
   const ops::PackedWeight& packed();
   const at::Tensor& halves();
 
   at::Tensor weight_;
   std::unique_ptr<ops::PackedWeight> packed_;
-  at::Tensor halves_;          // in bfloat16, where there are no packed weights
-  std::int64_t version_ = -1;  // of weight_, when those were made
+  at::Tensor halves_;         // in bfloat16, where there are no packed weights
+  std::int64_t copied_ = -1;  // changes() when the copy was made
 };
 
 using LinearWeightPtr = c10::intrusive_ptr<LinearWeight>;

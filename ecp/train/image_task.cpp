@@ -9,11 +9,6 @@
 namespace ecp {
 namespace {
 
-Config with_vocab(Config config) {
-  config.model.vocab = pixel_values;
-  return config;
-}
-
 nlohmann::ordered_json facts_of(const ImageFile& file) {
   return {{"path", file.path().string()}, {"hash", file.hash()}, {"images", file.size()}};
 }
@@ -28,7 +23,7 @@ std::string hash_of(const ImageData& data) {
 }  // namespace
 
 ImageTask::ImageTask(const Config& config)
-    : Task(with_vocab(config)),
+    : Task(config),
       data_(config.data.images, config.data.validation_images),
       sampler_(data_.size(ImagePart::train), static_cast<std::uint64_t>(config.train.seed), config.data.flip),
       model_(this->config().model) {}

@@ -8,17 +8,9 @@
 #include "ecp/eval/probe_accuracy.h"
 
 namespace ecp {
-namespace {
-
-Config with_vocab(Config config) {
-  config.model.vocab = make_probe(config.probe())->facts().vocab;
-  return config;
-}
-
-}  // namespace
 
 ProbeTask::ProbeTask(const Config& config)
-    : Task(with_vocab(config)), probe_(make_probe(config.probe())), model_(this->config().model) {}
+    : Task(config), probe_(make_probe(config.probe())), model_(this->config().model) {}
 
 Task::Batch ProbeTask::next(std::int64_t step) {
   std::vector<ProbeExample> examples;

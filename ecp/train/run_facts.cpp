@@ -32,7 +32,8 @@ nlohmann::ordered_json start(const RunFacts& facts, const Build& build) {
           {"instruction_sets", build.instruction_sets},
           {"threads", facts.threads},
           {"device", facts.device},
-          {"dtype", facts.dtype}};
+          {"dtype", facts.dtype},
+          {"activation_checkpointing", facts.activation_checkpointing}};
 }
 
 }  // namespace
@@ -55,6 +56,7 @@ RunFacts run_facts(const Task& task, int threads) {
   facts.device = "cpu";
   facts.dtype = config.train.dtype;
   facts.threads = threads;
+  facts.activation_checkpointing = task.recomputes();
   return facts;
 }
 

@@ -14,9 +14,20 @@ namespace ecp {
 namespace {
 
 constexpr std::array changeable{
-    "train.steps", "train.minutes",     "train.threads",      "train.eval_every",    "train.checkpoint_every",
-    "train.keep",  "train.log_every",   "train.sample_every", "train.sample_prompt", "train.sample_tokens",
-    "eval.batch",  "train.tensorboard",
+    "train.steps",
+    "train.minutes",
+    "train.threads",
+    "train.eval_every",
+    "train.checkpoint_every",
+    "train.keep",
+    "train.log_every",
+    "train.sample_every",
+    "train.sample_prompt",
+    "train.sample_tokens",
+    "eval.batch",
+    "train.tensorboard",
+    "train.activation_checkpointing",
+    "train.memory_limit",
 };
 
 /// Every field of a configuration as (section.key, field).

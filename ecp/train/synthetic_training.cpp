@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "ecp/model/language_model.h"
+#include "ecp/train/memory.h"
 #include "ecp/train/optimizer.h"
 
 namespace ecp {
@@ -15,6 +16,7 @@ struct SyntheticTraining::State {
     model.initialize(1);
     for (const auto& parameter : model.parameters()) trained.push_back(parameter);
     context.training = true;
+    context.recompute = choose_recompute(config);
     context.bfloat16 = config.train.dtype == "bfloat16";
     for (std::int64_t i = 0; i < config.train.batch; ++i) context.samples.push_back(i);
   }

@@ -10,7 +10,8 @@
 
 namespace ecp {
 
-Task::Task(Config config) : config_(std::move(config)) { require_memory(config_); }
+Task::Task(Config config)
+    : config_(with_data_vocab(std::move(config))), recompute_(choose_recompute(config_)) {}
 
 ForwardContext Task::training_context(std::int64_t step, std::vector<std::int64_t> samples) const {
   ForwardContext context;
@@ -19,6 +20,7 @@ ForwardContext Task::training_context(std::int64_t step, std::vector<std::int64_
   context.seed = static_cast<std::uint64_t>(config_.train.seed);
   context.step = step;
   context.samples = std::move(samples);
+  context.recompute = recompute_;
   return context;
 }
 
@@ -37,6 +39,17 @@ std::string Task::list_places(const std::vector<Place>& places, const std::strin
   }
   if (places.size() > most) text += fmt::format(" and {} more", places.size() - most);
   return text;
+}
+
+Config with_data_vocab(Config config) {
+  if (!config.data.probe.empty()) {
+    config.model.vocab = make_probe(config.probe())->facts().vocab;
+  } else if (!config.data.images.empty()) {
+    config.model.vocab = pixel_values;
+  } else if (config.model.vocab == 0) {
+    config.model.vocab = TokenFile(config.data.train.front()).info().vocab_size;
+  }
+  return config;
 }
 
 std::unique_ptr<Task> make_task(const Config& config, int threads, const ProgressFunction& progress) {

@@ -70,6 +70,8 @@ class Task {
 
   /// As it was given, with what the data decides (model.vocab).
   [[nodiscard]] const Config& config() const { return config_; }
+  /// Whether batches are trained with activation checkpointing (train/memory.h).
+  [[nodiscard]] bool recomputes() const { return recompute_; }
   [[nodiscard]] virtual Backbone& model() = 0;
   [[nodiscard]] const Backbone& model() const { return const_cast<Task*>(this)->model(); }
 
@@ -115,7 +117,11 @@ class Task {
 
  private:
   Config config_;
+  bool recompute_;
 };
+
+/// `config` with the vocabulary that its data has, of which little is read.
+Config with_data_vocab(Config config);
 
 /// The task that `config` names. Opens and verifies its data; fails if data and model don't fit together.
 /// `threads`: of what runs beside LibTorch.

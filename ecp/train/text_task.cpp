@@ -8,11 +8,6 @@
 namespace ecp {
 namespace {
 
-Config with_vocab(Config config, const TrainingData& data) {
-  config.model.vocab = data.vocab_size();
-  return config;
-}
-
 nlohmann::ordered_json facts_of(const TokenFile& file) {
   const TokenFileInfo& info = file.info();
   return {{"path", file.path().string()}, {"hash", info.hash},   {"tokenizer", info.tokenizer_hash},
@@ -27,10 +22,7 @@ TextTask::TextTask(const Config& config, int threads, const ProgressFunction& pr
     : TextTask(config, threads, std::make_unique<TrainingData>(config, progress)) {}
 
 TextTask::TextTask(const Config& config, int threads, std::unique_ptr<TrainingData> data)
-    : Task(with_vocab(config, *data)),
-      data_(std::move(data)),
-      model_(this->config().model),
-      threads_(threads) {}
+    : Task(config), data_(std::move(data)), model_(this->config().model), threads_(threads) {}
 
 Task::Batch TextTask::next(std::int64_t step) {
   WindowBatch windows = data_->next(config().train.batch);

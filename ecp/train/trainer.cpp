@@ -100,12 +100,17 @@ class Trainer {
     if (config_.train.tensorboard)
       metrics_.write_events(facts_.resumed_from ? std::optional(*facts_.resumed_from + 1) : std::nullopt);
     if (observer_.started) observer_.started(facts_);
+    if (!by_clock() && config_.train.warmup >= config_.train.steps && !finished()) {
+      warn(fmt::format("train.warmup: {} steps, the run has {}: the learning rate never gets to train.lr",
+                       config_.train.warmup, config_.train.steps));
+    }
     // What a stop left undone of the last step comes first.
     bool go_on = true;
     if (is_pending()) go_on = finish_step(true);
     while (go_on && !finished()) {
       const StepReport report = step();
       if (observer_.stepped) observer_.stepped(report);
+      if (by_clock()) warn_of_slow_warmup();
       const bool last = finished();
       if (last || is_due(state_.step, config_.train.log_every)) log(report);
       state_.pending.evaluation = last || is_due(state_.step, config_.train.eval_every);
@@ -132,6 +137,20 @@ class Trainer {
 
   [[nodiscard]] bool finished() const {
     return by_clock() ? state_.seconds >= config_.train.minutes * 60 : state_.step >= config_.train.steps;
+  }
+
+  /// A run by the clock on a machine slower, or busier, than it was written for.
+  void warn_of_slow_warmup() {
+    constexpr std::int64_t known_after = 5;  // steps
+    const TrainConfig& train = config_.train;
+    if (state_.step != known_after || train.warmup <= known_after) return;
+    const double share =
+        state_.seconds / known_after * static_cast<double>(train.warmup) / (train.minutes * 60);
+    if (share < 0.5) return;
+    warn(
+        fmt::format("train.warmup: its {} steps will take {:.0f} % of train.minutes at this speed; if other "
+                    "programs keep the processors busy, ecp doctor tells",
+                    train.warmup, 100 * std::min(1.0, share)));
   }
 
   /// Where the run stands before the next step. By the clock, the end of warm-up is noted when it is reached.

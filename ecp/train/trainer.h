@@ -40,6 +40,7 @@ struct RunFacts {
   std::string device;
   std::string dtype;
   int threads = 0;
+  bool activation_checkpointing = false;
   std::optional<std::int64_t> resumed_from;  // step
 };
 

@@ -8,7 +8,9 @@ from support import CONFIG, CommandTest, needs_training, text
 MISTAKES = [
     # Words that don't exist.
     ("tokenise books --output x.npy", 2, "unknown subcommand or option 'tokenise' (see ecp --help) (did you mean 'tokenize'?)"),
-    ("train my.toml --outptu r", 2, "(did you mean '--output'?)"),
+    ("train my.toml --outptu r", 2, "--outptu (did you mean '--output'?)"),
+    ("compare my.toml --outptu r", 2, "unknown option '--outptu' (did you mean '--output'?)"),
+    ("", 2, "A subcommand is required (see ecp --help)"),
     ("train my.toml --output r --set train.stpes=3", 1, "--set: unknown key 'train.stpes' (did you mean 'steps'?)"),
     ("train my.toml --output r --set train.learning_rate=3", 1, "--set: unknown key 'train.learning_rate' (keys: steps, "),
     ("train my.toml --output r --set trian.steps=3", 1, "did you mean 'train'?"),

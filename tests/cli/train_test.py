@@ -109,6 +109,30 @@ class Train(CommandTest):
             self.assertNotIn("\n", said.strip())
             self.assertFalse((self.folder / "run").exists())
 
+    def test_a_warmup_that_never_ends_is_told(self):
+        done = self.ecp("train", "config.toml", "--output", "run", "--set", "train.warmup=6")
+        self.assertIn("warning: train.warmup: 6 steps, the run has 6: the learning rate never gets to train.lr", done.stderr)
+        done = self.ecp("train", "config.toml", "--output", "timed", "--set", "train.minutes=0.02", "--set", "train.warmup=100000")
+        self.assertIn("warning: train.warmup: its 100000 steps will take 100 % of train.minutes", done.stderr)
+
+    def test_plan_tells_what_fits_and_checkpointing_changes_nothing(self):
+        plan = json.loads(self.ecp("train", "config.toml", "--plan", "--json").stdout)
+        self.assertEqual([(row["batch"], row["activation_checkpointing"]) for row in plan["rows"][:2]],
+                         [(plan["rows"][0]["batch"], False), (plan["rows"][0]["batch"], True)])
+        self.assertEqual(plan["suggestion"], 0)
+        self.assertGreater(plan["tried"]["tokens_per_second"], 0)
+        self.assertFalse((self.folder / "run").exists())
+        done = self.ecp("train", "config.toml", "--plan")
+        self.assertIn("suggestion: train.batch = ", done.stdout)
+        done = self.ecp("train", "config.toml", "--plan", "--set", "train.memory_limit=0.001", code=1)
+        self.assertIn("nothing fits", done.stdout)
+        self.assertIn("train.memory_limit is 0.0", self.fails("train", "config.toml", "--output", "run", "--set",
+                                                              "train.memory_limit=0.001"))
+        self.ecp("train", "config.toml", "--output", "run")
+        done = self.ecp("train", "config.toml", "--output", "again", "--set", "train.activation_checkpointing=on")
+        self.assertIn("activation checkpointing", done.stderr)
+        self.assertEqual(self.weights("again"), self.weights())
+
     def test_vocabularies_that_do_not_match(self):
         self.write("novel.txt", text(400, seed=3))
         self.ecp("tokenize", "novel.txt", "--output", "pieces.npy", "--train-tokenizer", "bpe", "--vocab-size", "285")

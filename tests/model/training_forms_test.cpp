@@ -7,6 +7,7 @@
 
 #include "ecp/model/linear.h"
 #include "ecp/model/norm.h"
+#include "ecp/model/recompute.h"
 #include "ecp/model/rope.h"
 #include "tests/model/model_fixture.h"
 #include "tests/support/errors.h"
@@ -142,6 +143,54 @@ TEST(Bfloat16, IsDeterministicAndDropsAsFloat32Does) {
   const double once = model->loss_sum(tokens, context).item<double>();
   EXPECT_EQ(once, model->loss_sum(tokens, context).item<double>());
   EXPECT_NEAR(once, wide, 0.01 * wide);
+}
+
+TEST(Recompute, ChangesNoBitOfLossAndGradients) {
+  for (const ModelConfig& config : dropping()) {
+    for (const bool bfloat16 : {false, true}) {
+      SCOPED_TRACE(name_of(config) + (bfloat16 ? " bfloat16" : ""));
+      const auto model = make_model(config);
+      const at::Tensor tokens = make_tokens(2, 14, config.vocab);
+      ForwardContext context = training(3, {5, 9});
+      context.bfloat16 = bfloat16;
+      if (!config.has_unmasked_history())
+        context.document_start =
+            at::tensor({0, 0, 0, 0, 4, 4, 4, 7, 7, 7, 7, 7, 7}, at::kInt).expand({2, 13});
+      const auto run = [&](bool recompute) {
+        context.recompute = recompute;
+        model->zero_grad();
+        const at::Tensor loss = model->loss_sum(tokens, context);
+        loss.backward();
+        std::vector<at::Tensor> all = {loss.detach()};
+        for (const auto& parameter : model->parameters()) {
+          all.push_back(parameter.grad().defined() ? parameter.grad().clone() : at::zeros({1}));
+        }
+        return all;
+      };
+      const auto want = run(false), got = run(true);
+      for (std::size_t i = 0; i < want.size(); ++i) EXPECT_TRUE(at::equal(got[i], want[i])) << i;
+    }
+  }
+}
+
+TEST(Recompute, KeepsOnlyTheInput) {
+  const at::Tensor x = at::randn({4, 3}).requires_grad_(), weight = at::randn({3, 3}).requires_grad_();
+  int runs = 0;
+  const ModelPart part = [&](const at::Tensor& in) {
+    ++runs;
+    return at::mm(in, weight).exp();
+  };
+  const at::Tensor y = recomputed(part, x);
+  EXPECT_EQ(runs, 1);
+  y.sum().backward();
+  EXPECT_EQ(runs, 2);
+  const at::Tensor grad_x = x.grad().clone(), grad_weight = weight.grad().clone();
+  x.mutable_grad().reset();
+  weight.mutable_grad().reset();
+  part(x).sum().backward();
+  EXPECT_TRUE(at::equal(grad_x, x.grad()) && at::equal(grad_weight, weight.grad()));
+  const at::NoGradGuard no_grad;
+  EXPECT_FALSE(recomputed(part, x).requires_grad());
 }
 
 TEST(Linear, WeightGradientsOfBfloat16AreSummedInFloat32) {

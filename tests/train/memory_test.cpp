@@ -34,11 +34,32 @@ TEST(Memory, CountsWeightsAndWhatABatchKeeps) {
   EXPECT_LT(large, 16.0 * 2 * 14 * 4096 * 4096);
 }
 
+TEST(Memory, ActivationCheckpointingIsChosenWhereMemoryIsShort) {
+  Config config = of_size(256, 64);
+  config.model.layers = 12;
+  config.model.sequence = 1024;
+  const double with = training_memory(config, true).total(), without = training_memory(config, false).total();
+  ASSERT_LT(with, 0.5 * without);
+  const auto choice = [&](const std::string& wanted, double limit) {
+    config.train.activation_checkpointing = wanted;
+    config.train.memory_limit = limit * 1e-9;
+    return choose_recompute(config);
+  };
+  EXPECT_FALSE(choice("auto", 1.01 * without));
+  EXPECT_TRUE(choice("auto", 0.99 * without));
+  EXPECT_TRUE(choice("auto", 1.01 * with));
+  EXPECT_FALSE(choice("off", 1.01 * without));
+  EXPECT_TRUE(choice("on", 1.01 * without));
+  EXPECT_THAT(test::error_of([&] { choice("auto", 0.99 * with); }),
+              HasSubstr("with activation checkpointing, train.memory_limit is"));
+  EXPECT_THAT(test::error_of([&] { choice("off", 0.99 * without); }), HasSubstr("train.memory_limit is"));
+}
+
 TEST(Memory, RefusesWhatCannotFit) {
   ASSERT_GT(free_memory(), 0);
-  require_memory(of_size(64, 1));
-  EXPECT_THAT(test::error_of([] { require_memory(of_size(1 << 20, 1)); }), HasSubstr("GB are free"));
-  EXPECT_THAT(test::error_of([] { require_memory(of_size(64, std::int64_t{1} << 30)); }),
+  EXPECT_FALSE(choose_recompute(of_size(64, 1)));
+  EXPECT_THAT(test::error_of([] { choose_recompute(of_size(1 << 20, 1)); }), HasSubstr("GB are free"));
+  EXPECT_THAT(test::error_of([] { choose_recompute(of_size(64, std::int64_t{1} << 30)); }),
               HasSubstr("train.batch"));
 }
 

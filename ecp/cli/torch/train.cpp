@@ -13,6 +13,7 @@
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/cli/torch/commands.h"
+#include "ecp/cli/torch/train_plan.h"
 #include "ecp/cli/torch/verify_resume.h"
 #include "ecp/config/config_file.h"
 #include "ecp/train/run_folder.h"
@@ -24,14 +25,15 @@ namespace {
 struct Options {
   std::string config, output;
   std::vector<std::string> overrides;
-  bool resume = false;
+  bool resume = false, plan = false, json = false;
   std::int64_t verify_steps = 0;
 };
 
 constexpr const char* footer =
     R"(A run folder holds config.toml, run.json, metrics.jsonl and checkpoints/ with the links last and best.
 With --resume the stored configuration counts; CONFIG and --set may change only how long, how often and with
-how many threads (train.steps, minutes, threads, eval_every, checkpoint_every, keep, log_every, sample_*).
+how many threads and how much memory (train.steps, minutes, threads, memory_limit, activation_checkpointing,
+eval_every, checkpoint_every, keep, log_every, sample_*).
 train.minutes counts time spent training; evaluations come on top. Paths are relative to the current folder.
 
 Ctrl-C or SIGTERM ends the run after the step with a checkpoint to go on from, exit code 3; a second one ends it
@@ -41,7 +43,8 @@ Examples:
   ecp train configs/quickstart.toml --output runs/austen
   ecp train configs/quickstart.toml --output runs/small --set model.dim=128 --set train.lr=3e-3
   ecp train --output runs/austen --resume --set train.steps=2000
-  ecp train configs/quickstart.toml --output runs/check --verify-resume 10)";
+  ecp train configs/quickstart.toml --output runs/check --verify-resume 10
+  ecp train configs/quickstart.toml --plan --set train.memory_limit=4)";
 
 /// Text for a terminal: control characters would move its cursor.
 std::string printable(const std::string& text) {
@@ -102,7 +105,8 @@ class Screen {
                     100.0 * static_cast<double>(facts.visible_entries) /
                         static_cast<double>(facts.visible_entries_full)));
     line_.print(step_line(facts, train, n));
-    line_.print(fmt::format("device     {}, {}, {} threads", facts.device, facts.dtype, facts.threads));
+    line_.print(fmt::format("device     {}, {}, {} threads{}", facts.device, facts.dtype, facts.threads,
+                            facts.activation_checkpointing ? ", activation checkpointing" : ""));
     unit_ = facts.unit;
     resumed_from_ = facts.resumed_from;
     if (facts.resumed_from) line_.print(fmt::format("resumed    from step {}", *facts.resumed_from));
@@ -191,6 +195,7 @@ void report(const TrainOutcome& outcome, const TrainConfig& config, std::optiona
 
 void run(const Options& options) {
   require(options.resume || !options.config.empty(), "expected a CONFIG (or --resume)");
+  if (options.plan) return show_plan(read_config(options.config, options.overrides), options.json);
   const RunFolder folder(options.output);
   if (options.resume) {
     folder.require_started();
@@ -220,9 +225,9 @@ void add_train(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("train", "Train a model from a configuration");
   command->add_option("CONFIG", options->config, "Configuration file (TOML); optional with --resume");
-  command->add_option("--output", options->output, "Run folder; must not exist without --resume")
-      ->required()
-      ->type_name("RUN");
+  auto* output =
+      command->add_option("--output", options->output, "Run folder; must not exist without --resume")
+          ->type_name("RUN");
   command->add_option("--set", options->overrides, "Override a field, e.g. --set train.lr=3e-4")
       ->type_name("SECTION.KEY=VALUE")
       ->allow_extra_args(false);
@@ -236,8 +241,17 @@ void add_train(CLI::App& app) {
       ->check(whole_number(1, 1 << 20))
       ->type_name("K")
       ->excludes(resume);
+  auto* plan =
+      command
+          ->add_flag("--plan", options->plan,
+                     "Instead of training, tell what it would take of memory and time, and what fits")
+          ->excludes(resume);
+  command->add_flag("--json", options->json, "Of --plan: print one JSON object")->needs(plan);
   command->footer(footer);
-  command->callback([options] { run(*options); });
+  command->callback([options, output] {
+    if (!options->plan && output->empty()) throw CLI::RequiredError(output->get_name());
+    run(*options);
+  });
 }
 
 }  // namespace ecp::cli
