@@ -19,97 +19,85 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-/// A vector of x from i on; what lies beyond its end is zero.
-HWY_INLINE V input(const MatVec& p, std::int64_t i) {
-  const D d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  if (i + lanes <= p.weight.in) return hn::LoadU(d, p.x + i);
-  return i >= p.weight.in
-             ? hn::Zero(d)
-             : hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(p.weight.in - i)), d, p.x + i);
-}
-
 HWY_INLINE void finish(const MatVec& p, std::int64_t row, V sums) {
   float sum = hn::GetLane(hn::SumOfLanes(D(), sums));
   if (p.bias != nullptr) sum += p.bias[row];
   p.y[row] = p.accumulate ? p.y[row] + sum : sum;
 }
 
-/// `Rows` output rows at once, so that each load of x serves all of them. Two chains of sums a row hide the
-/// latency of multiply-add; their order doesn't depend on `Rows`.
-template <int Rows, class E>
-HWY_INLINE void dot_rows(const MatVec& p, std::int64_t row) {
+/// x from i on, as far as there is some; zeros after it.
+HWY_INLINE V end_of_input(const MatVec& p, std::int64_t i) {
+  const std::int64_t left = p.weight.in - i;
+  return left <= 0 ? hn::Zero(D())
+                   : hn::MaskedLoad(hn::FirstN(D(), static_cast<std::size_t>(left)), D(), p.x + i);
+}
+
+// One row after the other, for then memory is read in one stream, of which the processor fetches what comes
+// ahead of time: several rows at once, each load of x for all of them, took twice the time.
+
+template <class E>
+HWY_INLINE void dot_row(const MatVec& p, std::int64_t row) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const std::int64_t in = p.weight.in, stride = weight_stride(p.weight.type, in);
-  const E* HWY_RESTRICT weight = static_cast<const E*>(p.weight.data) + row * stride;
-  V even[Rows], odd[Rows];
-  for (int r = 0; r < Rows; ++r) even[r] = odd[r] = hn::Zero(d);
+  const std::int64_t in = p.weight.in;
+  const E* HWY_RESTRICT weight =
+      static_cast<const E*>(p.weight.data) + row * weight_stride(p.weight.type, in);
+  V even = hn::Zero(d), odd = hn::Zero(d);  // two chains of sums hide the latency of multiply-add
   std::int64_t i = 0;
   for (; i + 2 * lanes <= in; i += 2 * lanes) {
-    const V x0 = hn::LoadU(d, p.x + i), x1 = hn::LoadU(d, p.x + i + lanes);
-    for (int r = 0; r < Rows; ++r) {
-      even[r] = hn::MulAdd(weight_floats(d, weight + r * stride + i), x0, even[r]);
-      odd[r] = hn::MulAdd(weight_floats(d, weight + r * stride + i + lanes), x1, odd[r]);
-    }
+    even = hn::MulAdd(weight_floats(d, weight + i), hn::LoadU(d, p.x + i), even);
+    odd = hn::MulAdd(weight_floats(d, weight + i + lanes), hn::LoadU(d, p.x + i + lanes), odd);
   }
   for (; i < in; i += lanes) {
-    const V x = input(p, i);
-    for (int r = 0; r < Rows; ++r) {
-      V w;
-      if constexpr (sizeof(E) == 4) {  // rows end where they end
-        w = hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(in - i)), d, weight + r * stride + i);
-      } else {
-        w = weight_floats(d, weight + r * stride + i);
-      }
-      even[r] = hn::MulAdd(w, x, even[r]);
+    V w;
+    if constexpr (sizeof(E) == 4) {  // rows end where they end
+      w = hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(in - i)), d, weight + i);
+    } else {
+      w = weight_floats(d, weight + i);
     }
+    even = hn::MulAdd(w, end_of_input(p, i), even);
   }
-  for (int r = 0; r < Rows; ++r) finish(p, row + r, hn::Add(even[r], odd[r]));
+  finish(p, row, hn::Add(even, odd));
 }
 
 /// The same of int8: a group's sum is multiplied with its scale.
-template <int Rows>
-HWY_INLINE void dot_scaled_rows(const MatVec& p, std::int64_t row) {
+HWY_INLINE void dot_scaled_row(const MatVec& p, std::int64_t row) {
   const D d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const std::int64_t in = p.weight.in, stride = weight_stride(p.weight.type, in), groups = weight_groups(in);
-  const std::int8_t* HWY_RESTRICT weight = static_cast<const std::int8_t*>(p.weight.data) + row * stride;
+  const std::int64_t in = p.weight.in, groups = weight_groups(in), whole = in / weight_group;
+  const std::int8_t* HWY_RESTRICT weight =
+      static_cast<const std::int8_t*>(p.weight.data) + row * weight_stride(p.weight.type, in);
   const float* HWY_RESTRICT scales = p.weight.scales + row * groups;
-  V sum[Rows];
-  for (int r = 0; r < Rows; ++r) sum[r] = hn::Zero(d);
+  V sum = hn::Zero(d);
   for (std::int64_t group = 0; group < groups; ++group) {
-    V of_group[Rows];
-    for (int r = 0; r < Rows; ++r) of_group[r] = hn::Zero(d);
-    for (std::int64_t i = group * weight_group; i < (group + 1) * weight_group; i += lanes) {
-      const V x = input(p, i);
-      for (int r = 0; r < Rows; ++r) {
-        of_group[r] = hn::MulAdd(weight_floats(d, weight + r * stride + i), x, of_group[r]);
+    V of_group = hn::Zero(d);
+    const std::int64_t begin = group * weight_group, end = begin + weight_group;
+    if (group < whole) {
+      for (std::int64_t i = begin; i < end; i += lanes) {
+        of_group = hn::MulAdd(weight_floats(d, weight + i), hn::LoadU(d, p.x + i), of_group);
+      }
+    } else {
+      for (std::int64_t i = begin; i < end; i += lanes) {
+        of_group = hn::MulAdd(weight_floats(d, weight + i), end_of_input(p, i), of_group);
       }
     }
-    for (int r = 0; r < Rows; ++r) {
-      sum[r] = hn::MulAdd(of_group[r], hn::Set(d, scales[r * groups + group]), sum[r]);
-    }
+    sum = hn::MulAdd(of_group, hn::Set(d, scales[group]), sum);
   }
-  for (int r = 0; r < Rows; ++r) finish(p, row + r, sum[r]);
-}
-
-template <int Rows>
-HWY_INLINE void dot_any_rows(const MatVec& p, std::int64_t row) {
-  switch (p.weight.type) {
-    case WeightType::float32:
-      return dot_rows<Rows, float>(p, row);
-    case WeightType::bfloat16:
-      return dot_rows<Rows, std::uint16_t>(p, row);
-    case WeightType::int8:
-      return dot_scaled_rows<Rows>(p, row);
-  }
+  finish(p, row, sum);
 }
 
 void multiply(const MatVec& p) {
-  std::int64_t row = 0;
-  for (; row + 4 <= p.out; row += 4) dot_any_rows<4>(p, row);
-  for (; row < p.out; ++row) dot_any_rows<1>(p, row);
+  switch (p.weight.type) {
+    case WeightType::float32:
+      for (std::int64_t row = 0; row < p.out; ++row) dot_row<float>(p, row);
+      break;
+    case WeightType::bfloat16:
+      for (std::int64_t row = 0; row < p.out; ++row) dot_row<std::uint16_t>(p, row);
+      break;
+    case WeightType::int8:
+      for (std::int64_t row = 0; row < p.out; ++row) dot_scaled_row(p, row);
+      break;
+  }
 }
 
 }  // namespace HWY_NAMESPACE
