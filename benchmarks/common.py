@@ -2,9 +2,11 @@
 
 import datetime
 import json
+import math
 import platform
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -33,6 +35,19 @@ def write(folder, result, lines):
     print("\n".join(lines))
 
 
+def log_share(value, low, high):
+    """Where a value stands between two others on a logarithmic axis: 0 to 1."""
+    return math.log(value / low) / math.log(high / low) if high > low else 0.5
+
+
+def short(count):
+    """2k, 1M: powers of 1024."""
+    for unit, name in ((1 << 20, "M"), (1 << 10, "k")):
+        if count >= unit and count % unit == 0:
+            return f"{count // unit}{name}"
+    return str(count)
+
+
 class Worker:
     """A process that measures on request: a line in, a line of JSON out."""
 
@@ -45,6 +60,7 @@ class Worker:
             sys.exit(f"{Path(sys.argv[0]).name}: cannot start {command[0]}: {error.strerror}")
 
     def ask(self, what, count):
+        time.sleep(0.03)  # the waiting threads of the one asked before spin for a while
         try:
             self.process.stdin.write(f"{what} {count}\n")
             self.process.stdin.flush()
@@ -58,3 +74,9 @@ class Worker:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+def ecp_worker(args, name, *options):
+    """`ecp bench NAME` of args.binary_dir, with args.threads threads (0: all)."""
+    threads = ["--threads", args.threads] if args.threads else []
+    return Worker("ecp", [args.binary_dir / "ecp", "bench", name, *options, *threads, "--requests"])

@@ -1,6 +1,6 @@
 """Training-step speed beside PyTorch, in one interleaved run.
 
-Workers take turns: ours (bench_train_step), the authors' formulation in float32 and PyTorch's best
+Workers take turns: ours (ecp bench train), the authors' formulation in float32 and PyTorch's best
 (peers/train_step.py), that as it is and compiled. Each turn times whole steps: forward, backward, clipping, AdamW; ours
 also the machine's own matrix products. Printed and written: medians and the median of the ratios of neighbouring turns.
 
@@ -31,6 +31,7 @@ def arguments():
     for name, default in SIZES.items():
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="bfloat16", help="not the authors'")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="of ecp's model")
     parser.add_argument("--peers", default=",".join(PEERS), help=f"of {', '.join(PEERS)}")
     parser.add_argument("--threads", type=int, default=0, help="0: all available")
     parser.add_argument("--rounds", type=int, default=7)
@@ -46,9 +47,9 @@ def arguments():
 
 def workers(args):
     sizes = [name for name in SIZES if name != "batch"]
-    ours = [args.binary_dir / "bench_train_step", *(f"model.{name}={getattr(args, name)}" for name in sizes),
-            f"train.batch={args.batch}", f"train.threads={args.threads}", f"train.dtype={args.dtype}"]
-    all_workers = {"ecp": common.Worker("ecp", ours)}
+    settings = [*(f"model.{name}={getattr(args, name)}" for name in sizes), f"train.batch={args.batch}",
+                f"train.dtype={args.dtype}", *args.set]
+    all_workers = {"ecp": common.ecp_worker(args, "train", *(f"--set={setting}" for setting in settings))}
     for peer in args.peers.split(","):
         name, options = PEERS[peer]
         if peer != "authors":
@@ -63,22 +64,18 @@ def measure(args):
     """name -> answers of its turns, and rates of matrix products."""
     running = workers(args)
     for worker in running.values():
-        worker.ask("steps", 2)  # first steps allocate, compile and choose kernels
-    running["ecp"].ask("gemm", 3)
+        worker.ask("step", 2)  # first steps allocate, compile and choose kernels
+    running["ecp"].ask("ceiling", 3)
     turns, products = {name: [] for name in running}, []
     for turn in range(args.rounds):
-        products.append(running["ecp"].ask("gemm", 5)["gflops"])
+        products.append(running["ecp"].ask("ceiling", 5)["rate"])
         for name, worker in running.items():
-            turns[name].append(worker.ask("steps", args.steps))
-        rates = ", ".join(f"{name} {rate(answers[-1]):,.0f}" for name, answers in turns.items())
-        print(f"round {turn + 1}: {rates} tokens/s; products {products[-1]:,.0f} GFLOP/s", flush=True)
+            turns[name].append(worker.ask("step", args.steps))
+        rates = ", ".join(f"{name} {answers[-1]['tokens_per_second']:,.0f}" for name, answers in turns.items())
+        print(f"round {turn + 1}: {rates} tokens/s; products {products[-1] / 1e9:,.0f} GFLOP/s", flush=True)
     for worker in running.values():
         worker.close()
     return turns, products
-
-
-def rate(answer):
-    return answer["tokens"] / answer["seconds"]
 
 
 def spread(values):
@@ -86,7 +83,7 @@ def spread(values):
 
 
 def report(args, turns, products):
-    rates = {name: [rate(answer) for answer in answers] for name, answers in turns.items()}
+    rates = {name: [answer["tokens_per_second"] for answer in answers] for name, answers in turns.items()}
     result = {
         **common.heading(args.name),
         "dtype": args.dtype, "preset": "paper", "dropout": 0,
@@ -95,8 +92,8 @@ def report(args, turns, products):
         "tokens_per_second": {name: {**spread(values), "all": values} for name, values in rates.items()},
         "ratio": {name: spread([a / b for a, b in zip(rates["ecp"], values)])
                   for name, values in rates.items() if name != "ecp"},
-        "products_gflops": spread(products),
-        "of_products": spread([answer["gflops"] / rate for answer, rate in zip(turns["ecp"], products)]),
+        "products": spread(products),
+        "of_products": spread([answer["rate"] / product for answer, product in zip(turns["ecp"], products)]),
         "peak_memory": {name: max(answer["peak_memory"] for answer in answers) for name, answers in turns.items()},
     }
     sizes = ", ".join(f"{key} {value}" for key, value in result["sizes"].items() if key != "threads")
@@ -113,9 +110,9 @@ def report(args, turns, products):
         label = PEERS[name][0] if name in PEERS else name
         lines.append(f"| {label} | {values['median']:,.0f} | {values['least']:,.0f} | {values['most']:,.0f} | {faster} | "
                      f"{result['peak_memory'][name] / 1e9:.2f} |")
-    share, ceiling = result["of_products"], result["products_gflops"]
+    share, ceiling = result["of_products"], result["products"]
     lines += ["", f"Matrix products of 2048 x 768 x 3072 ({args.dtype}{', packed weights' * (args.dtype == 'bfloat16')}) in the "
-              f"same run: {ceiling['median']:,.0f} GFLOP/s; ecp's steps do {share['median']:.2f} of that in operations that "
+              f"same run: {ceiling['median'] / 1e9:,.0f} GFLOP/s; ecp's steps do {share['median']:.2f} of that in operations that "
               "the model asks for (nothing computed twice counts twice).", ""]
     common.write(args.output, result, lines)
 

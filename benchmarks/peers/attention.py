@@ -2,7 +2,8 @@
 
 --formulation sdpa: scaled_dot_product_attention over overlapping views: each block's queries against the block before
 and their own, with a mask; keys and values are views of one padded tensor. --formulation authors: as the paper's
-program computes it, einsum and a mask before the softmax, float32.
+program computes it, segment by segment, einsum and a mask before the softmax. --formulation flex: FlexAttention,
+compiled, forward only (it has no backward on a CPU). --formulation local: the package local-attention.
 
 Each line "WHAT REPEATS" (forward, backward) is answered by one JSON line.
 """
@@ -56,12 +57,42 @@ def authors(q, k, v, block, mask):
     return torch.cat(parts, dim=2)
 
 
+def resident():
+    """Bytes of this process in memory now."""
+    for line in open("/proc/self/status", encoding="ascii"):
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+def flex(q, k, v, block, mask):
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    def seen(_batch, _head, query, key):
+        return (key <= query) & (key >= (query // block - 1) * block)
+
+    n = q.shape[2]
+    block_mask = create_block_mask(seen, None, None, n, n, device="cpu", BLOCK_SIZE=128)
+    compiled = torch.compile(flex_attention)
+    return lambda q, k, v: compiled(q, k, v, block_mask=block_mask)
+
+
+def local(q, k, v, block, mask):
+    try:
+        from local_attention import LocalAttention
+    except ImportError:
+        sys.exit("attention.py: --formulation local: expected the package local-attention (pip install local-attention)")
+    module = LocalAttention(window_size=block, causal=True, look_backward=1, look_forward=0, use_rotary_pos_emb=False)
+    return lambda q, k, v: module(q, k, v)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("sequence", 8192), ("block", 256), ("heads", 6), ("width", 128), ("batch", 1), ("threads", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--formulation", choices=("sdpa", "authors"), default="sdpa")
+    parser.add_argument("--formulation", choices=("sdpa", "authors", "flex", "local"), default="sdpa")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -78,7 +109,16 @@ def main():
     for t in (q, k, v):
         t.requires_grad_(True)
     mask = mask_of(block, n // block)
-    attend = {"sdpa": sdpa, "authors": authors}[arguments.formulation]
+    if arguments.formulation in ("flex", "local"):
+        attend = {"flex": flex, "local": local}[arguments.formulation](q, k, v, block, mask)
+    else:
+        formulation = {"sdpa": sdpa, "authors": authors}[arguments.formulation]
+
+        def attend(q, k, v):
+            return formulation(q, k, v, block, mask)
+    if arguments.compile:
+        attend = torch.compile(attend)
+    before = resident()
     visible = block * (block + 1) // 2 * (n // block) + block * block * (n // block - 1)
     entries = visible * arguments.batch * arguments.heads * arguments.width
     for line in sys.stdin:
@@ -86,18 +126,20 @@ def main():
         seconds = 0.0
         for _ in range(int(repeats)):
             if what == "backward":
-                out = attend(q, k, v, block, mask)
+                out = attend(q, k, v)
                 for t in (q, k, v):
                     t.grad = None
             start = time.perf_counter()
             if what == "forward":
-                out = attend(q, k, v, block, mask)
+                with torch.set_grad_enabled(arguments.formulation != "flex"):
+                    out = attend(q, k, v)
             else:
                 out.backward(grad)
             seconds += time.perf_counter() - start
         operations = (4 if what == "forward" else 10) * entries
-        print(json.dumps({"seconds": seconds / int(repeats), "gflops": operations * int(repeats) / seconds * 1e-9,
-                          "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(json.dumps({"seconds": seconds / int(repeats), "rate": operations * int(repeats) / seconds,
+                          "peak_memory": peak, "memory": peak - before}), flush=True)
 
 
 if __name__ == "__main__":

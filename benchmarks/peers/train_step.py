@@ -3,7 +3,7 @@
 --formulation authors: the paper's program, AdamW not fused. --formulation sdpa: the best that PyTorch has for it,
 peers/sdpa.py with fused AdamW; --dtype bfloat16 trains under autocast, --compile after torch.compile.
 
-Each line "steps K" is answered by one JSON line.
+Each line "step K" is answered by one JSON line.
 """
 
 import argparse
@@ -63,8 +63,8 @@ def main():
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
         seconds = time.perf_counter() - start
-        print(json.dumps({"seconds": seconds, "cpu_seconds": time.process_time() - cpu_start,
-                          "tokens": steps * args.batch * args.sequence, "loss": float(loss.detach()),
+        print(json.dumps({"seconds": seconds / steps, "cpu_seconds": (time.process_time() - cpu_start) / steps,
+                          "tokens_per_second": steps * args.batch * args.sequence / seconds, "loss": float(loss.detach()),
                           "peak_memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}), flush=True)
 
 

@@ -77,7 +77,9 @@ std::vector<std::string> cpu_features() {
   std::istringstream flags(cpuinfo("flags"));
   std::vector<std::string> found;
   for (std::string flag; flags >> flag;) {
-    if (flag == "avx2" || flag == "avx512_bf16" || flag == "amx_bf16") found.push_back(flag);
+    if (flag == "avx2" || flag == "avx512_vnni" || flag == "avx512_bf16" || flag == "amx_bf16") {
+      found.push_back(flag);
+    }
     if (flag == "avx512bw") found.emplace_back("avx512");
   }
   return found;

@@ -31,6 +31,7 @@ void add_config(CLI::App& app);
 void add_checkpoint(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_doctor(CLI::App& app);
+void add_bench(CLI::App& app);
 /// train, eval, score: handed to the `ecp-torch` executable.
 void add_torch_commands(CLI::App& app);
 

@@ -7,6 +7,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -21,7 +23,10 @@ namespace {
 [[noreturn]] void run_ecp_torch(const std::string& command, const std::vector<std::string>& arguments,
                                 const std::string& why = "") {
   const Path program = require_ecp_torch(command, why);
-  std::vector<char*> argv{const_cast<char*>("ecp-torch"), const_cast<char*>(command.c_str())};
+  std::vector<char*> argv{const_cast<char*>("ecp-torch")};
+  std::istringstream names(command);
+  std::vector<std::string> words{std::istream_iterator<std::string>(names), {}};
+  for (std::string& word : words) argv.push_back(word.data());
   for (const std::string& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
   argv.push_back(nullptr);
   // OpenMP's threads wait for each other many times a step. Left alone they spin for a millisecond and more
@@ -29,13 +34,6 @@ namespace {
   if (std::getenv("OMP_WAIT_POLICY") == nullptr) ::setenv("GOMP_SPINCOUNT", "10000", /*overwrite=*/0);
   ::execv(program.c_str(), argv.data());
   fail("cannot run '{}': {}", program.string(), std::strerror(errno));
-}
-
-void add(CLI::App& app, const std::string& name, const std::string& description) {
-  CLI::App* command = app.add_subcommand(name, description);
-  command->prefix_command();  // everything after the name is the other program's, --help included
-  command->set_help_flag();
-  command->callback([command, name] { run_ecp_torch(name, command->remaining()); });
 }
 
 }  // namespace
@@ -63,12 +61,20 @@ std::shared_ptr<const Model> load_or_hand_over(const Path& checkpoint, int threa
   return Model::load(verified, threads);
 }
 
+void add_torch_command(CLI::App& app, const std::string& command, const std::string& description) {
+  const std::string name = command.substr(command.rfind(' ') + 1);
+  CLI::App* added = app.add_subcommand(name, description + " (needs LibTorch)");
+  added->prefix_command();  // everything after the name is the other program's, --help included
+  added->set_help_flag();
+  added->callback([added, command] { run_ecp_torch(command, added->remaining()); });
+}
+
 void add_torch_commands(CLI::App& app) {
-  add(app, "train", "Train a model from a configuration (needs LibTorch)");
-  add(app, "eval",
-      "Perplexity per token and per word, bits per byte; accuracy of a classifier or on a probe (needs "
-      "LibTorch)");
-  add(app, "score", "Loss, logits and gradients of given tokens (needs LibTorch)");
+  add_torch_command(app, "train", "Train a model from a configuration");
+  add_torch_command(
+      app, "eval",
+      "Perplexity per token and per word, bits per byte; accuracy of a classifier or on a probe");
+  add_torch_command(app, "score", "Loss, logits and gradients of given tokens");
 }
 
 }  // namespace ecp::cli

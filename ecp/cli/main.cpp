@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   ecp::cli::add_checkpoint(*app);
   ecp::cli::add_quantize(*app);
   ecp::cli::add_doctor(*app);
+  ecp::cli::add_bench(*app);
   ecp::cli::add_torch_commands(*app);
   return ecp::cli::run(*app, argc, argv);
 }

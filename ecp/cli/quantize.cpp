@@ -62,21 +62,21 @@ void run(const Options& options) {
   const Checkpoint checkpoint(options.checkpoint);
   const std::optional<Path> data = data_of(options, checkpoint);
   std::optional<TokenFile> file;
-  std::shared_ptr<const Model> before;
+  std::optional<Cost> cost;
+  const auto tokens = static_cast<std::uint64_t>(options.tokens) + 1;
   if (data) {  // before anything is written
     file.emplace(*data);
     if (const auto tokenizer = checkpoint.tokenizer()) require_checkpoints_tokenizer(*file, *tokenizer);
-    before = Model::load(checkpoint, options.threads);
+    file->verify();
+    cost = Cost{data->string(),
+                likelihood(*Model::load(checkpoint, options.threads), *file, tokens, progress_bar()),
+                {}};
   }
   ConvertOptions convert;
   convert.dtype = DType::i8;
   convert.progress = progress_bar();
   const Conversion done = convert_checkpoint(checkpoint.folder(), options.output, convert);
-  std::optional<Cost> cost;
-  if (file) {
-    const auto tokens = static_cast<std::uint64_t>(options.tokens) + 1;
-    cost = Cost{data->string(), likelihood(*before, *file, tokens, progress_bar()), {}};
-    before.reset();
+  if (cost) {
     cost->after = likelihood(*Model::load(options.output, options.threads), *file, tokens, progress_bar());
   }
   if (options.json) return print_json(options, done, cost);

@@ -49,8 +49,8 @@ struct TrainConfig {
   std::int64_t batch = 8;         // windows per micro-batch
   std::int64_t accumulation = 1;  // micro-batches per optimizer step
   std::int64_t seed = 1;
-  std::string dtype = "float32";
-  std::int64_t threads = 0;  // 0: all available CPUs
+  std::string dtype = "float32";  // or "bfloat16"; "auto": that, where the processor has instructions for it
+  std::int64_t threads = 0;       // 0: all available CPUs
   // Whether layers keep their input alone and are computed again in the backward: "on", "off", or "auto",
   // where memory wouldn't suffice otherwise. It changes no result.
   std::string activation_checkpointing = "auto";
@@ -84,7 +84,8 @@ struct TrainConfig {
     v.integer("batch", batch, {1, 1 << 20}, "windows (or images) per micro-batch");
     v.integer("accumulation", accumulation, {1, 1 << 20}, "micro-batches per optimizer step");
     v.integer("seed", seed, {0, INT64_MAX / 2}, "seed of weights, data order and dropout");
-    v.choice("dtype", dtype, {"float32", "bfloat16"}, "type of the inputs and outputs of matrix products");
+    v.choice("dtype", dtype, {"float32", "bfloat16", "auto"},
+             "type of the inputs and outputs of matrix products; auto: bfloat16 where the processor has it");
     v.integer("threads", threads, {0, most_threads}, "CPU threads; 0: all available");
     v.choice("activation_checkpointing", activation_checkpointing, {"auto", "off", "on"},
              "layers keep their input alone and are computed again; auto: where memory is short");

@@ -22,9 +22,17 @@ constexpr std::size_t largest_metrics = std::size_t{4} << 30;
 
 /// What a run may have had otherwise: it changes neither what is trained nor which checkpoint is best.
 constexpr std::array without_effect{
-    "train.threads",       "train.checkpoint_every", "train.keep",
-    "train.log_every",     "train.sample_every",     "train.sample_prompt",
-    "train.sample_tokens", "train.tensorboard",      "eval.batch",
+    "train.threads",
+    "train.checkpoint_every",
+    "train.keep",
+    "train.log_every",
+    "train.sample_every",
+    "train.sample_prompt",
+    "train.sample_tokens",
+    "train.tensorboard",
+    "eval.batch",
+    "train.memory_limit",
+    "train.activation_checkpointing",
 };
 
 std::vector<Facts> facts_of(const Config& config) { return parse_resolved_config(to_toml(config), "config"); }
@@ -136,7 +144,10 @@ void require_same_run(const ComparisonPlan& plan, const PlannedRun& run) {
   const Path file = run.folder / "config.toml";
   std::error_code error;
   if (!std::filesystem::exists(file, error)) return;
-  const auto differing = differing_settings({facts_of(read_config(file)), facts_of(plan.config_of(run))});
+  const Config stored = read_config(file);
+  Config asked = plan.config_of(run);
+  if (asked.train.dtype == "auto") asked.train.dtype = stored.train.dtype;  // whatever this machine has
+  const auto differing = differing_settings({facts_of(stored), facts_of(asked)});
   for (const SettingRow& row : differing) {
     if (std::find(without_effect.begin(), without_effect.end(), row.name) != without_effect.end()) continue;
     fail("'{}' was made with {} = {}, and {} is asked for: choose another --output, or delete that run",

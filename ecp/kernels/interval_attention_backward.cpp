@@ -255,7 +255,8 @@ class Backward {
     };
     keys_ = pack(p_.k, s_.keys);
     values_ = p_.v.data != nullptr ? pack(p_.v, s_.values) : keys_;
-    key_rows_ = {s_.key_rows.take(round_up(columns_, 16) * backward_keys), backward_keys / Engine::group};
+    constexpr std::int64_t depth = backward_keys / Engine::group;
+    key_rows_ = {s_.key_rows.take(Left::size(round_up(columns_, 16), depth)), depth};
     pack_rows<Engine, E>(rows_at<E>(p_.k, sample_, kv_head_, keys.begin), keys.size(), p_.width, key_rows_);
     grad_keys_ = s_.grad_keys.take(columns_ * backward_keys);
     grad_values_ = s_.grad_values.take(columns_ * backward_keys);
@@ -286,7 +287,8 @@ class Backward {
   /// A tile's queries and gradients; packed once if it may be kept.
   PackedQueries packed(std::int64_t head, OpenTile& tile) {
     const std::int64_t count = tile.rows.size(), depth = backward_queries / Engine::group;
-    const std::int64_t across = words4_ * backward_queries, along = round_up(columns_, 16) * depth;
+    const std::int64_t across = Left::size(backward_queries, words4_);
+    const std::int64_t along = Left::size(round_up(columns_, 16), depth);
     Scratch& memory = keeps_packed_ ? tile.packed : s_.packed;
     float* at = memory.take(2 * (across + along));
     const PackedQueries all{

@@ -300,8 +300,9 @@ void forward_group(const IntervalAttention& p, const AttentionForward& results, 
     all = {std::min(all.lo, tile.keys.all.lo), std::max(all.hi, tile.keys.all.hi)};
   }
 
-  const Left keys{scratch.keys.take(words * key_chunk), words};
-  const Left values{scratch.values.take(key_chunk * round_up(columns, 16)), key_chunk / Engine::group};
+  constexpr std::int64_t depth = key_chunk / Engine::group;
+  const Left keys(scratch.keys.take(Left::size(key_chunk, words)), words);
+  const Left values(scratch.values.take(Left::size(round_up(columns, 16), depth)), depth);
   for (std::int64_t begin = all.lo; begin < all.hi; begin += key_chunk) {
     const std::int64_t size = std::min(key_chunk, all.hi - begin);
     pack_left<Engine, E>(rows_at<E>(p.k, sample, kv_head, begin), size, p.width, keys);

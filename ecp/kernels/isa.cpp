@@ -79,7 +79,7 @@ bool supported(Isa isa) {
     case Isa::avx512:
       return (targets & HWY_AVX3) != 0;
     default:
-      return (targets & HWY_AVX3) != 0 && has(name_of(isa));
+      return (targets & HWY_AVX3) != 0 && has("avx512_vnni") && has(name_of(isa));
   }
 }
 

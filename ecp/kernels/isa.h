@@ -10,6 +10,7 @@
 
 namespace ecp::kernels {
 
+/// avx512_bf16 also stands for AVX512-VNNI, which every processor with the former has.
 enum class Isa : std::uint8_t { baseline, avx2, avx512, avx512_bf16, amx_bf16 };
 
 inline constexpr std::array all_isas = {Isa::baseline, Isa::avx2, Isa::avx512, Isa::avx512_bf16,

@@ -9,7 +9,8 @@
 // foreach_target.h comes first: it re-includes this file once per instruction set.
 #include <hwy/highway.h>
 
-#include "ecp/kernels/weight_matrix-inl.h"
+#include "ecp/kernels/int8_dot-inl.h"
+#include "ecp/kernels/load-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ecp::kernels {
@@ -19,10 +20,13 @@ namespace hn = hwy::HWY_NAMESPACE;
 using D = hn::ScalableTag<float>;
 using V = hn::Vec<D>;
 
-HWY_INLINE void finish(const MatVec& p, std::int64_t row, V sums) {
-  float sum = hn::GetLane(hn::SumOfLanes(D(), sums));
+HWY_INLINE void finish(const MatVec& p, std::int64_t row, float sum) {
   if (p.bias != nullptr) sum += p.bias[row];
   p.y[row] = p.accumulate ? p.y[row] + sum : sum;
+}
+
+HWY_INLINE void finish(const MatVec& p, std::int64_t row, V sums) {
+  finish(p, row, hn::GetLane(hn::SumOfLanes(D(), sums)));
 }
 
 /// x from i on, as far as there is some; zeros after it.
@@ -45,15 +49,15 @@ HWY_INLINE void dot_row(const MatVec& p, std::int64_t row) {
   V even = hn::Zero(d), odd = hn::Zero(d);  // two chains of sums hide the latency of multiply-add
   std::int64_t i = 0;
   for (; i + 2 * lanes <= in; i += 2 * lanes) {
-    even = hn::MulAdd(weight_floats(d, weight + i), hn::LoadU(d, p.x + i), even);
-    odd = hn::MulAdd(weight_floats(d, weight + i + lanes), hn::LoadU(d, p.x + i + lanes), odd);
+    even = hn::MulAdd(load_floats(d, weight + i), hn::LoadU(d, p.x + i), even);
+    odd = hn::MulAdd(load_floats(d, weight + i + lanes), hn::LoadU(d, p.x + i + lanes), odd);
   }
   for (; i < in; i += lanes) {
     V w;
     if constexpr (sizeof(E) == 4) {  // rows end where they end
       w = hn::MaskedLoad(hn::FirstN(d, static_cast<std::size_t>(in - i)), d, weight + i);
     } else {
-      w = weight_floats(d, weight + i);
+      w = load_floats(d, weight + i);
     }
     even = hn::MulAdd(w, end_of_input(p, i), even);
   }
@@ -74,11 +78,11 @@ HWY_INLINE void dot_scaled_row(const MatVec& p, std::int64_t row) {
     const std::int64_t begin = group * weight_group, end = begin + weight_group;
     if (group < whole) {
       for (std::int64_t i = begin; i < end; i += lanes) {
-        of_group = hn::MulAdd(weight_floats(d, weight + i), hn::LoadU(d, p.x + i), of_group);
+        of_group = hn::MulAdd(load_floats(d, weight + i), hn::LoadU(d, p.x + i), of_group);
       }
     } else {
       for (std::int64_t i = begin; i < end; i += lanes) {
-        of_group = hn::MulAdd(weight_floats(d, weight + i), end_of_input(p, i), of_group);
+        of_group = hn::MulAdd(load_floats(d, weight + i), end_of_input(p, i), of_group);
       }
     }
     sum = hn::MulAdd(of_group, hn::Set(d, scales[group]), sum);
@@ -86,7 +90,23 @@ HWY_INLINE void dot_scaled_row(const MatVec& p, std::int64_t row) {
   finish(p, row, sum);
 }
 
-void multiply(const MatVec& p) {
+#if ECP_INT8_DOT
+void multiply_integers(const MatVec& p) {
+  const std::int64_t in = p.weight.in, groups = weight_groups(in);
+  const IntegerInput input = integer_input(p.x, in);
+  const auto* weight = static_cast<const std::int8_t*>(p.weight.data);
+  for (std::int64_t row = 0; row < p.out; ++row) {
+    finish(p, row,
+           int8_dot(weight + row * groups * weight_group, p.weight.scales + row * groups, input, groups));
+  }
+}
+#endif
+
+/// `integers`: there are integer dot products.
+void multiply(const MatVec& p, [[maybe_unused]] bool integers) {
+#if ECP_INT8_DOT
+  if (integers && p.weight.type == WeightType::int8) return multiply_integers(p);
+#endif
   switch (p.weight.type) {
     case WeightType::float32:
       for (std::int64_t row = 0; row < p.out; ++row) dot_row<float>(p, row);
@@ -111,8 +131,7 @@ HWY_EXPORT(multiply);
 }
 
 void matvec(const MatVec& problem) {
-  isa();
-  HWY_DYNAMIC_DISPATCH(multiply)(problem);
+  HWY_DYNAMIC_DISPATCH(multiply)(problem, isa_in_use() >= Isa::avx512_bf16);
 }
 
 }  // namespace ecp::kernels

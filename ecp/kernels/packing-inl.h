@@ -13,6 +13,7 @@
 
 #include "ecp/base/parallel.h"
 #include "ecp/kernels/attention_tiles.h"
+#include "ecp/kernels/load-inl.h"
 #include "ecp/kernels/words-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -249,14 +250,7 @@ HWY_INLINE void store_left(Vector v, const Left& to, std::int64_t k, std::int64_
 /// `lanes` elements of a row as floats.
 template <class E>
 HWY_INLINE VF floats_of(const E* from) {
-  const Floats d;
-  if constexpr (sizeof(E) == 4) {
-    return hn::LoadU(d, from);
-  } else {
-    const hn::RebindToUnsigned<Floats> du;
-    const hn::Rebind<std::uint16_t, Floats> du16;
-    return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(du16, from))));
-  }
+  return load_floats(Floats(), from);
 }
 
 /// The words of which a and b, floats whose lower halves are zero if words are pairs, are the elements.
@@ -314,6 +308,26 @@ HWY_INLINE VF rounded_pairs(VF a, VF b) {
   return hn::BitCast(d, hn::Or(hn::ShiftRight<16>(rounded(a)), upper));
 }
 
+#if HWY_TARGET == HWY_AVX3
+/// Sixteen words of sixteen rows, [word, row], become [row, word].
+HWY_INLINE void transpose_words(VF (&word)[16]) {
+  VF quad[4][4];  // words 4q … 4q + 3 of rows r, 4 + r, 8 + r, 12 + r
+  unrolled<4>([&](auto q) HWY_ATTR {
+    unrolled<4>([&](auto w) HWY_ATTR { quad[q][w] = word[4 * q + w]; });
+    transpose(quad[q]);
+  });
+  unrolled<4>([&](auto r) HWY_ATTR {
+    const __m512 a = quad[0][r].raw, b = quad[1][r].raw, c = quad[2][r].raw, d = quad[3][r].raw;
+    const __m512 low_ab = _mm512_shuffle_f32x4(a, b, 0x44), high_ab = _mm512_shuffle_f32x4(a, b, 0xEE);
+    const __m512 low_cd = _mm512_shuffle_f32x4(c, d, 0x44), high_cd = _mm512_shuffle_f32x4(c, d, 0xEE);
+    word[r] = VF{_mm512_shuffle_f32x4(low_ab, low_cd, 0x88)};
+    word[4 + r] = VF{_mm512_shuffle_f32x4(low_ab, low_cd, 0xDD)};
+    word[8 + r] = VF{_mm512_shuffle_f32x4(high_ab, high_cd, 0x88)};
+    word[12 + r] = VF{_mm512_shuffle_f32x4(high_ab, high_cd, 0xDD)};
+  });
+}
+#endif
+
 /// rows[row, column] = from[column, row] · factors[row], in elements E; factors null: 1. `from` is a panel
 /// with columns up to the next multiple of 8; it and `factors` have rows up to a multiple of `lanes`.
 template <class E>
@@ -325,7 +339,24 @@ HWY_INLINE void unpack_transposed(const float* from, const float* factors, std::
     const VF factor = factors != nullptr ? hn::LoadU(d, factors + row) : hn::Set(d, 1.0f);
     const auto column = [&](std::int64_t c)
                             HWY_ATTR { return hn::Mul(hn::LoadU(d, from + c * panel + row), factor); };
-    for (std::int64_t c = 0; c < width; c += elements) {
+    std::int64_t c = 0;
+#if HWY_TARGET == HWY_AVX3
+    for (; row + lanes <= count && c + 16 * group <= width; c += 16 * group) {  // whole lines of memory
+      VF word[16];
+      unrolled<16>([&](auto w) HWY_ATTR {
+        if constexpr (group == 1) {
+          word[w] = column(c + w);
+        } else {
+          word[w] = rounded_pairs(column(c + 2 * w), column(c + 2 * w + 1));
+        }
+      });
+      transpose_words(word);
+      unrolled<16>([&](auto r) HWY_ATTR {
+        hn::StoreU(word[r], d, reinterpret_cast<float*>(rows + (row + r) * stride + c));
+      });
+    }
+#endif
+    for (; c < width; c += elements) {
       VF word[4];
       for (std::int64_t w = 0; w < 4; ++w) {
         if constexpr (group == 1) {

@@ -11,7 +11,7 @@
 // foreach_target.h comes first: it re-includes this file once per instruction set.
 #include <hwy/highway.h>
 
-#include "ecp/kernels/weight_matrix-inl.h"
+#include "ecp/kernels/load-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ecp::kernels {
@@ -29,7 +29,7 @@ void widen(const WeightMatrix& weight, std::int64_t rows, float* out) {
     const float* scales = sizeof(E) == 1 ? weight.scales + row * weight_groups(in) : nullptr;
     for (std::int64_t i = 0; i < in; i += lanes) {
       const auto scale = hn::Set(d, sizeof(E) == 1 ? scales[i / weight_group] : 1.0f);
-      const auto value = hn::Mul(weight_floats(d, from + i), scale);
+      const auto value = hn::Mul(load_floats(d, from + i), scale);
       if (i + lanes <= in) {
         hn::StoreU(value, d, to + i);
       } else {

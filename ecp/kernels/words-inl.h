@@ -80,14 +80,22 @@ struct PairWords {
 constexpr std::int64_t left_rows = 8;
 constexpr std::int64_t panel = 2 * lanes;
 
-/// The left operand: [rows / 8, depth, 8] words.
+/// The left operand: [rows / 8, depth and some, 8] words. Panels don't follow each other at powers of two:
+/// writing a row to all of them, they would fight for the same few places of the nearest cache.
 struct Left {
-  float* data = nullptr;
-  std::int64_t depth = 0;
+  Left() = default;
+  Left(float* memory, std::int64_t depth) : data(memory), stride(depth + 2) {}
+  /// Words that such an operand takes.
+  static constexpr std::int64_t size(std::int64_t rows, std::int64_t depth) {
+    return round_up(rows, left_rows) * (depth + 2);
+  }
   /// The word at (k, row); row is a multiple of 8.
   [[nodiscard]] float* at(std::int64_t k, std::int64_t row) const {
-    return data + (row / left_rows * depth + k) * left_rows;
+    return data + (row / left_rows * stride + k) * left_rows;
   }
+
+  float* data = nullptr;
+  std::int64_t stride = 0;  // from a panel to the next, in 8 words
 };
 
 /// Rows [begin, end) of a panel of floats as words, at the place of rows [begin / group, …): in place, as
@@ -163,15 +171,17 @@ HWY_INLINE VF exp2(VF x) {
   const Floats d;
   const hn::RebindToSigned<Floats> di;
   const VF bounded = hn::Max(hn::Set(d, -125.0f), x);  // in this order x86 keeps NaN
-  const VF n = hn::Round(bounded);
-  const VF f = hn::Sub(bounded, n);
+  // Beside so large a number there is no room for fractions: the sum's lowest bits are the integer.
+  const VF large = hn::Set(d, 0x1.8p23f);
+  const VF shifted = hn::Add(bounded, large);
+  const VF f = hn::Sub(bounded, hn::Sub(shifted, large));
   VF p = hn::Set(d, 1.327647198e-3f);
   p = hn::MulAdd(p, f, hn::Set(d, 9.675541334e-3f));
   p = hn::MulAdd(p, f, hn::Set(d, 5.550713274e-2f));
   p = hn::MulAdd(p, f, hn::Set(d, 2.402211972e-1f));
   p = hn::MulAdd(p, f, hn::Set(d, 6.931469671e-1f));
   p = hn::MulAdd(p, f, hn::Set(d, 1.000000072e+00f));
-  const auto power = hn::ShiftLeft<23>(hn::ConvertTo(di, n));
+  const auto power = hn::ShiftLeft<23>(hn::BitCast(di, shifted));
   return hn::BitCast(d, hn::Add(hn::BitCast(di, p), power));
 }
 

@@ -3,9 +3,9 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <oneapi/dnnl/dnnl.hpp>
 
 #include "ecp/base/error.h"
+#include "ecp/ops/onednn.h"
 
 // The BLAS interface of the library that LibTorch is linked to.
 extern "C" {
@@ -98,8 +98,7 @@ bool gemm_bfloat16(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const 
                    Matrix<const std::uint16_t> b, bool accumulate, float* c) {
   using Memory = dnnl::memory;
   using Type = Memory::data_type;
-  static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  static thread_local dnnl::stream stream(engine);
+  dnnl::stream& stream = onednn_stream();
   const auto description = [](std::int64_t rows, std::int64_t columns, const Matrix<const std::uint16_t>& x) {
     return Memory::desc({rows, columns}, Type::bf16,
                         x.transposed ? Memory::dims{1, std::max(x.stride, rows)}
@@ -115,11 +114,11 @@ bool gemm_bfloat16(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const 
       attributes.set_post_ops(sum);
     }
     // oneDNN keeps primitives by shape, so that this costs little from the second time on.
-    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(a_form, b_form, c_form), attributes, engine,
-                                              true);
+    const dnnl::matmul::primitive_desc chosen(dnnl::matmul::desc(a_form, b_form, c_form), attributes,
+                                              onednn_engine(), true);
     if (!chosen) return false;
     const auto memory = [](const Memory::desc& form, const void* data) {
-      return Memory(form, engine, const_cast<void*>(data));
+      return Memory(form, onednn_engine(), const_cast<void*>(data));
     };
     dnnl::matmul(chosen).execute(stream, {{DNNL_ARG_SRC, memory(a_form, a.data)},
                                           {DNNL_ARG_WEIGHTS, memory(b_form, b.data)},

@@ -1,10 +1,10 @@
 #include "ecp/ops/packed_weight.h"
 
 #include <new>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 
 #include "ecp/base/error.h"
+#include "ecp/ops/onednn.h"
 
 namespace ecp::ops {
 namespace {
@@ -12,23 +12,13 @@ namespace {
 using Memory = dnnl::memory;
 using Type = Memory::data_type;
 
-const dnnl::engine& engine() {
-  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
-  return cpu;
-}
-
-dnnl::stream& stream() {
-  static thread_local dnnl::stream own(engine());
-  return own;
-}
-
 /// Rows of `columns` elements, one after the other.
 Memory::desc rows_form(std::int64_t rows, std::int64_t columns, Type type) {
   return {{rows, columns}, type, Memory::dims{columns, 1}};
 }
 
 Memory at_address(const Memory::desc& form, const void* data) {
-  return {form, engine(), const_cast<void*>(data)};
+  return {form, onednn_engine(), const_cast<void*>(data)};
 }
 
 /// [rows, inner] · [inner, columns], the right operand in `weight`'s form.
@@ -48,7 +38,7 @@ struct Shape {
     }
     const auto form = bias ? dnnl::matmul::desc(left, weight, rows_form(1, columns, Type::f32), result)
                            : dnnl::matmul::desc(left, weight, result);
-    return {form, attributes, engine(), may_lack};
+    return {form, attributes, onednn_engine(), may_lack};
   }
 };
 
@@ -63,15 +53,16 @@ class Packed {
   Packed(std::int64_t inner, std::int64_t columns)
       : inner_(inner),
         columns_(columns),
-        memory_(Shape{1024, inner, columns}.description(any_form(inner, columns)).weights_desc(), engine()) {}
+        memory_(Shape{1024, inner, columns}.description(any_form(inner, columns)).weights_desc(),
+                onednn_engine()) {}
 
   /// From float32 whose element [i, c] is at i · inner_stride + c · column_stride.
   void assign(const float* values, std::int64_t inner_stride, std::int64_t column_stride) {
     Memory from =
         at_address({{inner_, columns_}, Type::f32, Memory::dims{inner_stride, column_stride}}, values);
     Memory to = memory_;
-    dnnl::reorder(from, to).execute(stream(), from, to);
-    stream().wait();
+    dnnl::reorder(from, to).execute(onednn_stream(), from, to);
+    onednn_stream().wait();
   }
 
   void multiply(std::int64_t rows, const std::uint16_t* left, const float* bias, ProductRows result) const {
@@ -82,9 +73,9 @@ class Packed {
     Memory weight = memory_;
     if (!chosen) {  // it has another form for so few rows
       chosen = shape.description(any_form(inner_, columns_));
-      weight = Memory(chosen.weights_desc(), engine());
+      weight = Memory(chosen.weights_desc(), onednn_engine());
       Memory from = memory_;
-      dnnl::reorder(from, weight).execute(stream(), from, weight);
+      dnnl::reorder(from, weight).execute(onednn_stream(), from, weight);
     }
     std::unordered_map<int, Memory> arguments{{DNNL_ARG_SRC, at_address(chosen.src_desc(), left)},
                                               {DNNL_ARG_WEIGHTS, weight},
@@ -92,8 +83,8 @@ class Packed {
     if (bias != nullptr) {
       arguments.emplace(DNNL_ARG_BIAS, at_address(rows_form(1, columns_, Type::f32), bias));
     }
-    dnnl::matmul(chosen).execute(stream(), arguments);
-    stream().wait();
+    dnnl::matmul(chosen).execute(onednn_stream(), arguments);
+    onednn_stream().wait();
   }
 
  private:

@@ -26,6 +26,9 @@ Likelihood likelihood(const Model& model, const TokenFile& file, std::uint64_t t
   const std::uint64_t all = std::min(tokens, file.size());
   require(all >= 2, "'{}': expected at least 2 tokens to predict one from another, got {}",
           file.path().string(), all);
+  require(file.info().vocab_size <= model.config().vocab,
+          "'{}': expected tokens of the model's vocabulary of {}, got a vocabulary of {}",
+          file.path().string(), model.config().vocab, file.info().vocab_size);
   constexpr std::uint64_t rows_at_once = 64;  // of logits
   const auto window = static_cast<std::uint64_t>(model.config().sequence);
   const auto vocab = static_cast<std::size_t>(model.config().vocab);

@@ -15,8 +15,8 @@ struct Likelihood {
 };
 
 /// Of the first `tokens` tokens of a file, in windows of the model's trained length, one behind the other:
-/// each token but the file's first is predicted from those before it in its window. Fails on fewer than 2
-/// tokens. Throws Interrupted.
+/// each token but the file's first is predicted from those before it in its window. Fails on
+/// fewer than 2 tokens, and on a vocabulary larger than the model's. Throws Interrupted.
 Likelihood likelihood(const Model& model, const TokenFile& file, std::uint64_t tokens,
                       const ProgressFunction& progress = {});
 

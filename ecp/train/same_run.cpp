@@ -54,6 +54,7 @@ void copy(const Field& from, const Field& to) {
 Config continued(const Config& stored, const Config& asked) {
   Config result = stored, other = asked;
   if (other.model.vocab == 0) other.model.vocab = stored.model.vocab;
+  if (other.train.dtype == "auto") other.train.dtype = stored.train.dtype;  // whatever this machine has
   const AllFields ours(result), theirs(other);
   for (std::size_t i = 0; i < ours.all.size(); ++i) {
     const auto& [name, field] = ours.all[i];
@@ -63,8 +64,7 @@ Config continued(const Config& stored, const Config& asked) {
     if (std::find(changeable.begin(), changeable.end(), name) == changeable.end()) {
       fail(
           "{}: expected {} as in the run that is resumed, got {} (a run can only change how long, how often "
-          "and with "
-          "how many threads)",
+          "and with how many threads and how much memory)",
           name, before, after);
     }
     copy(wanted, field);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "ecp/kernels/isa.h"
 #include "ecp/train/image_task.h"
 #include "ecp/train/memory.h"
 #include "ecp/train/probe_task.h"
@@ -10,8 +11,7 @@
 
 namespace ecp {
 
-Task::Task(Config config)
-    : config_(with_data_vocab(std::move(config))), recompute_(choose_recompute(config_)) {}
+Task::Task(Config config) : config_(resolved(std::move(config))), recompute_(choose_recompute(config_)) {}
 
 ForwardContext Task::training_context(std::int64_t step, std::vector<std::int64_t> samples) const {
   ForwardContext context;
@@ -41,7 +41,10 @@ std::string Task::list_places(const std::vector<Place>& places, const std::strin
   return text;
 }
 
-Config with_data_vocab(Config config) {
+Config resolved(Config config) {
+  if (config.train.dtype == "auto") {
+    config.train.dtype = kernels::isa() >= kernels::Isa::avx512_bf16 ? "bfloat16" : "float32";
+  }
   if (!config.data.probe.empty()) {
     config.model.vocab = make_probe(config.probe())->facts().vocab;
   } else if (!config.data.images.empty()) {

@@ -120,8 +120,9 @@ class Task {
   bool recompute_;
 };
 
-/// `config` with the vocabulary that its data has, of which little is read.
-Config with_data_vocab(Config config);
+/// `config` with what its data (of which little is read) and this machine decide: the vocabulary, and
+/// train.dtype "auto".
+Config resolved(Config config);
 
 /// The task that `config` names. Opens and verifies its data; fails if data and model don't fit together.
 /// `threads`: of what runs beside LibTorch.

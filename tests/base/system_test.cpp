@@ -11,7 +11,8 @@ namespace {
 TEST(System, CpusAreAtLeastOne) {
   EXPECT_GE(available_cpus(), 1);
   EXPECT_FALSE(cpu_name().empty());
-  EXPECT_THAT(cpu_features(), ::testing::Each(::testing::AnyOf("avx2", "avx512", "avx512_bf16", "amx_bf16")));
+  EXPECT_THAT(cpu_features(),
+              ::testing::Each(::testing::AnyOf("avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx_bf16")));
 }
 
 TEST(System, MemoryGrowsWithUse) {

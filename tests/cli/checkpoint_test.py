@@ -1,23 +1,17 @@
 """ecp checkpoint: verify, list, prune, convert; bad input is one clear line."""
 
 import json
-import os
 import shutil
-import subprocess
-import tempfile
 import unittest
 from pathlib import Path
 
-from support import BINARY, CommandTest
+from support import CommandTest, written_checkpoints
 
 
 def setUpModule():
-    """The test of the runtime's checkpoints writes them: bytes, paper, words, tokens."""
     global written, originals
-    written = tempfile.TemporaryDirectory(prefix="ecp-checkpoint-")
+    written = written_checkpoints()
     originals = Path(written.name)
-    subprocess.run([BINARY / "test_runtime", "--gtest_filter=CheckpointFiles.LoadAndGenerate"],
-                   env={**os.environ, "ECP_WRITE_CHECKPOINTS": written.name}, check=True, stdout=subprocess.DEVNULL)
 
 
 def tearDownModule():

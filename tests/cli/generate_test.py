@@ -5,22 +5,18 @@ import os
 import pathlib
 import signal
 import subprocess
-import tempfile
 import unittest
+
+from support import written_checkpoints
 
 BINARIES = pathlib.Path(os.environ["ECP_BINARY_DIR"])
 ECP = str(BINARIES / "ecp")
 
 
 def setUpModule():
-    """The test of the runtime's checkpoints writes them: bytes, paper, words (with an end of text), tokens, and
-    others with the tokenizers of tests/text/tokenizers."""
     global folder, checkpoints
-    folder = tempfile.TemporaryDirectory(prefix="ecp-generate-")
+    folder = written_checkpoints()
     checkpoints = pathlib.Path(folder.name)
-    subprocess.run(
-        [BINARIES / "test_runtime", "--gtest_filter=CheckpointFiles.LoadAndGenerate"],
-        env={**os.environ, "ECP_WRITE_CHECKPOINTS": folder.name}, check=True, stdout=subprocess.DEVNULL)
 
 
 def tearDownModule():

@@ -1,23 +1,17 @@
 """ecp quantize: int8 weights, what they cost, and bad input."""
 
 import json
-import os
 import shutil
-import subprocess
-import tempfile
 import unittest
 from pathlib import Path
 
-from support import BINARY, CommandTest
+from support import CommandTest, written_checkpoints
 
 
 def setUpModule():
-    """The test of the runtime's checkpoints writes them: bytes, paper, words, tokens."""
     global written, originals
-    written = tempfile.TemporaryDirectory(prefix="ecp-checkpoint-")
+    written = written_checkpoints()
     originals = Path(written.name)
-    subprocess.run([BINARY / "test_runtime", "--gtest_filter=CheckpointFiles.LoadAndGenerate"],
-                   env={**os.environ, "ECP_WRITE_CHECKPOINTS": written.name}, check=True, stdout=subprocess.DEVNULL)
 
 
 def tearDownModule():
@@ -67,6 +61,8 @@ class Quantize(CommandTest):
         self.assertIn("checkpoint 'nowhere': no such folder", done.stderr)
         done = self.ecp("quantize", str(originals / "words"), "--output", "new", "--data", "text.npy", code=1)
         self.assertIn("its tokens aren't those of the checkpoint's tokenizer", done.stderr)
+        done = self.ecp("quantize", str(originals / "tokens"), "--output", "new", "--data", "text.npy", code=1)
+        self.assertIn("expected tokens of the model's vocabulary of 50, got a vocabulary of 256", done.stderr)
         self.assertFalse((self.folder / "new").exists())
 
 

@@ -1,5 +1,6 @@
 // Matrix-vector product, norms, rotation and activations against plain float64 code.
 #include <functional>
+#include <limits>
 #include <numbers>
 
 #include "ecp/kernels/activation.h"
@@ -32,11 +33,15 @@ TEST_P(Rows, MatVecEqualsTheSumInDouble) {
           for (std::int64_t o = 0; o < out; ++o) {
             double sum = used_bias != nullptr ? bias[static_cast<std::size_t>(o)] : 0;
             if (accumulate) sum += before[static_cast<std::size_t>(o)];
+            double rounding = 0;  // of x, whose values are below 1
             for (std::int64_t i = 0; i < in; ++i) {
               sum += static_cast<double>(weight.values[static_cast<std::size_t>(o * in + i)]) *
                      x[static_cast<std::size_t>(i)];
+              if (type != WeightType::int8) continue;
+              rounding += std::abs(weight.values[static_cast<std::size_t>(o * in + i)]) * 0x1p-24;
             }
-            EXPECT_NEAR(y[static_cast<std::size_t>(o)], sum, 1e-6 * std::sqrt(static_cast<double>(in)) + 1e-6)
+            EXPECT_NEAR(y[static_cast<std::size_t>(o)], sum,
+                        rounding + 1e-6 * std::sqrt(static_cast<double>(in)) + 1e-6)
                 << "in " << in << " out " << out << " row " << o << " bytes " << size_of(type);
           }
           EXPECT_EQ(y[static_cast<std::size_t>(out)], guard);
@@ -59,6 +64,28 @@ TEST_P(Rows, MatVecRowsAreTheSameHoweverTheyAreDivided) {
       begin += count;
     }
     EXPECT_EQ(whole, pieces);
+  }
+}
+
+TEST_P(Rows, MatVecOfInt8TakesWhatItHasToOfTheExtremes) {
+  const std::int64_t in = 200;
+  StoredWeight weight(WeightType::int8, 1, in, 5);
+  for (auto& byte : weight.bytes) byte = 0x7f;  // the padding as well: beyond x there is nothing
+  std::fill(weight.scales.begin(), weight.scales.end(), 1.0f);
+  const auto product = [&](const std::vector<float>& x) {
+    float y = 0;
+    matvec({weight.matrix, nullptr, x.data(), &y, 1, false});
+    return y;
+  };
+  EXPECT_EQ(product(std::vector<float>(in, 0.0f)), 0.0f);
+  for (const float value : {1.0f, -1.0f, 3e30f, -1e-20f}) {
+    EXPECT_NEAR(product(std::vector<float>(in, value)) / value, 127.0f * in, 127 * in * 2e-5);
+  }
+  for (const float value :
+       {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN()}) {
+    std::vector<float> x(in, 1.0f);
+    x[150] = value;
+    EXPECT_FALSE(std::isfinite(product(x)));
   }
 }
 

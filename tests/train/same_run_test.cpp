@@ -43,5 +43,12 @@ TEST(SameRun, AVocabularyToBeTakenFromTheDataAgrees) {
   EXPECT_THAT(error_of([] { continued(parse(), parse({"model.vocab=300"})); }), HasSubstr("model.vocab"));
 }
 
+TEST(SameRun, ATypeThatTheMachineChoosesStaysTheRuns) {
+  EXPECT_EQ(continued(parse({"train.dtype=bfloat16"}), parse({"train.dtype=auto"})).train.dtype, "bfloat16");
+  EXPECT_EQ(continued(parse({"train.dtype=float32"}), parse({"train.dtype=auto"})).train.dtype, "float32");
+  EXPECT_THAT(error_of([] { continued(parse(), parse({"train.dtype=bfloat16"})); }),
+              HasSubstr("train.dtype"));
+}
+
 }  // namespace
 }  // namespace ecp

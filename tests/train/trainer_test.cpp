@@ -15,6 +15,7 @@
 #include <memory>
 
 #include "ecp/config/parameters.h"
+#include "ecp/kernels/isa.h"
 #include "ecp/train/run_comparison.h"
 #include "ecp/train/run_folder.h"
 #include "ecp/weights/checkpoint.h"
@@ -34,6 +35,7 @@ TEST(Trainer, WritesARunFolder) {
   Training training;
   training.config.train.sample_tokens = 5;
   training.config.train.log_every = 5;
+  training.config.train.dtype = "auto";
   const TrainOutcome outcome = train(training.config, training.run());
   EXPECT_TRUE(outcome.finished);
   EXPECT_EQ(outcome.step, 12);
@@ -42,6 +44,7 @@ TEST(Trainer, WritesARunFolder) {
   const Config stored = read_config(training.run() / "config.toml");
   EXPECT_EQ(stored.model.vocab, 256) << "resolved from the data";
   EXPECT_EQ(stored.train.steps, 12);
+  EXPECT_EQ(stored.train.dtype, kernels::supported(kernels::Isa::avx512_bf16) ? "bfloat16" : "float32");
 
   const auto facts = nlohmann::json::parse(read_file(training.run() / "run.json"));
   EXPECT_EQ(facts["train"].size(), 2U);

@@ -18,6 +18,8 @@ std::shared_ptr<const Model> load_window_model(const Path& checkpoint, int threa
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_score(CLI::App& app);
+/// bench attention, train, loss.
+void add_torch_bench(CLI::App& app);
 /// What `ecp doctor` asks of this program; not shown in the help.
 void add_doctor_step(CLI::App& app);
 

@@ -11,6 +11,7 @@ int main(int argc, char** argv) {
   ecp::cli::add_eval(*app);
   ecp::cli::add_score(*app);
   ecp::cli::add_generate(*app, ecp::cli::load_window_model);
+  ecp::cli::add_torch_bench(*app);
   ecp::cli::add_doctor_step(*app);
   return ecp::cli::run(*app, argc, argv);
 }

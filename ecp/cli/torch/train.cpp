@@ -225,9 +225,10 @@ void add_train(CLI::App& app) {
   auto options = std::make_shared<Options>();
   CLI::App* command = app.add_subcommand("train", "Train a model from a configuration");
   command->add_option("CONFIG", options->config, "Configuration file (TOML); optional with --resume");
-  auto* output =
-      command->add_option("--output", options->output, "Run folder; must not exist without --resume")
-          ->type_name("RUN");
+  auto* output = command
+                     ->add_option("--output", options->output,
+                                  "Run folder; must not exist without --resume. Required, but for --plan")
+                     ->type_name("RUN");
   command->add_option("--set", options->overrides, "Override a field, e.g. --set train.lr=3e-4")
       ->type_name("SECTION.KEY=VALUE")
       ->allow_extra_args(false);

@@ -25,13 +25,17 @@ struct Trial {
   std::uint64_t peak_memory = 0;
 };
 
-/// Steps on random tokens; nothing for images, or where they would take long.
+/// Steps on random tokens; nothing for images, or where they would take long or more memory than is free.
 std::optional<Trial> try_out(Config config, const PlanRow& row) {
   constexpr double most_seconds = 20;
   config = planned(std::move(config), row);
   config.train.accumulation = 1;
   const double tokens = static_cast<double>(config.train.batch) * static_cast<double>(config.model.sequence);
-  if (config.model.classes > 0 || 2 * tokens > most_seconds * row.tokens_per_second) return std::nullopt;
+  const auto free = static_cast<double>(free_memory());
+  const bool too_large = free > 0 && row.memory.total() > free;
+  if (config.model.classes > 0 || too_large || 2 * tokens > most_seconds * row.tokens_per_second) {
+    return std::nullopt;
+  }
   SyntheticTraining training(config);
   training.step();  // the first one allocates and chooses kernels
   const auto start = std::chrono::steady_clock::now();
@@ -88,7 +92,7 @@ void print_table(const TrainingPlan& plan, double limit, const std::optional<Tri
 }  // namespace
 
 void show_plan(const Config& given, bool json) {
-  const Config config = with_data_vocab(given);
+  const Config config = resolved(given);
   const int threads = config.train.threads > 0 ? static_cast<int>(config.train.threads) : available_cpus();
   at::set_num_threads(threads);
   const bool bfloat16 = config.train.dtype == "bfloat16";

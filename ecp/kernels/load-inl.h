@@ -1,9 +1,9 @@
-// Vectors of a weight's elements as float32.
-#if defined(ECP_KERNELS_WEIGHT_MATRIX_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef ECP_KERNELS_WEIGHT_MATRIX_INL_H_
-#undef ECP_KERNELS_WEIGHT_MATRIX_INL_H_
+// Elements in memory as vectors of float32.
+#if defined(ECP_KERNELS_LOAD_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ECP_KERNELS_LOAD_INL_H_
+#undef ECP_KERNELS_LOAD_INL_H_
 #else
-#define ECP_KERNELS_WEIGHT_MATRIX_INL_H_
+#define ECP_KERNELS_LOAD_INL_H_
 #endif
 
 #include <hwy/highway.h>
@@ -13,9 +13,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace ecp::kernels::HWY_NAMESPACE {
 
-/// A vector from `from` on: float32, bfloat16 as std::uint16_t, or int8 without its scale.
+/// A vector from `from` on: float32, bfloat16 as std::uint16_t, or int8.
 template <class D, class E>
-HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> weight_floats(D d, const E* HWY_RESTRICT from) {
+HWY_INLINE hwy::HWY_NAMESPACE::Vec<D> load_floats(D d, const E* HWY_RESTRICT from) {
   namespace hn = hwy::HWY_NAMESPACE;
   if constexpr (sizeof(E) == 4) {
     return hn::LoadU(d, from);
