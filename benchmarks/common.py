@@ -59,8 +59,13 @@ class Worker:
         except OSError as error:
             sys.exit(f"{Path(sys.argv[0]).name}: cannot start {command[0]}: {error.strerror}")
 
-    def ask(self, what, count):
+    def ask_warm(self, what, count):
+        """As `ask`, after once that doesn't count: caches, threads and clocks were another process's."""
         time.sleep(0.03)  # the waiting threads of the one asked before spin for a while
+        self.ask(what, 1)
+        return self.ask(what, count)
+
+    def ask(self, what, count):
         try:
             self.process.stdin.write(f"{what} {count}\n")
             self.process.stdin.flush()

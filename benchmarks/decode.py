@@ -60,12 +60,12 @@ def measure_types(args):
     turns = {kind: [] for kind in TYPES}
     for turn in range(args.rounds):
         for kind, one in running.items():
-            read = one.ask("ceiling", 5)
+            read = one.ask_warm("ceiling", 5)
             tokens = one.ask("token", args.tokens)
             turns[kind].append({"seconds": tokens["seconds"], "bytes": tokens["rate"] * tokens["seconds"],
                                 "bytes_per_second": read["rate"]})
             if kind in peers:
-                answer = peers[kind].ask("token", args.tokens)
+                answer = peers[kind].ask_warm("token", args.tokens)
                 llamas[kind].append({"seconds": answer["seconds"], "bytes": answer["rate"] * answer["seconds"]})
         print(f"round {turn + 1}: " + ", ".join(f"{kind} {1 / answers[-1]['seconds']:.1f} tokens/s at "
                                                  f"{answers[-1]['bytes_per_second'] / 1e9:.1f} GB/s"
@@ -82,8 +82,8 @@ def measure_position(args):
     for one in (near, far):
         one.ask("token", 5)
     for _ in range(args.rounds):
-        turns["1000"].append(near.ask("token", args.tokens)["seconds"])
-        turns[str(args.position)].append(far.ask("token", args.tokens)["seconds"])
+        turns["1000"].append(near.ask_warm("token", args.tokens)["seconds"])
+        turns[str(args.position)].append(far.ask_warm("token", args.tokens)["seconds"])
     for one in (near, far):
         one.close()
     return turns

@@ -73,7 +73,8 @@ def plot(lengths, cases):
           lambda value: common.log_share(value, bottom, most), lambda value: f"{value / 1e9:.3g} GB")
     time = [case["microseconds_per_token"] for case in cases]
     most_time = max(time) * 1.2
-    panel(top + height + gap + 20, "Microseconds per token", time, [round(most_time * k / 5) for k in range(5)],
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10 ** 9) if most_time / step <= 6)
+    panel(top + height + gap + 20, "Microseconds per token", time, range(0, int(most_time) + 1, step),
           lambda value: value / most_time, lambda value: f"{value:.0f}")
     total = top + 2 * height + gap + 60
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {total}" font-family="sans-serif" font-size="12">'

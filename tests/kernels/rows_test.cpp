@@ -38,7 +38,7 @@ TEST_P(Rows, MatVecEqualsTheSumInDouble) {
               sum += static_cast<double>(weight.values[static_cast<std::size_t>(o * in + i)]) *
                      x[static_cast<std::size_t>(i)];
               if (type != WeightType::int8) continue;
-              rounding += std::abs(weight.values[static_cast<std::size_t>(o * in + i)]) * 0x1p-24;
+              rounding += std::abs(weight.values[static_cast<std::size_t>(o * in + i)]) * 0x1p-16;
             }
             EXPECT_NEAR(y[static_cast<std::size_t>(o)], sum,
                         rounding + 1e-6 * std::sqrt(static_cast<double>(in)) + 1e-6)

@@ -137,7 +137,9 @@ TEST_P(Forward, EqualsItWithWeightsOfOtherTypes) {
     const auto expected = ReferenceModel(config, *weights).logits(tokens);
     const auto model = build(config, *weights);
     for (const std::vector<std::size_t>& chunks : {std::vector<std::size_t>{1}, {1000}, {3, 1, 1, 11}}) {
-      EXPECT_LT(largest_difference(run(*model, tokens, chunks), expected), 5e-5)
+      // Beside int8 weights a single token's inputs may be rounded, to 16 bits.
+      const double most = dtype == DType::i8 ? 5e-3 : 5e-5;
+      EXPECT_LT(largest_difference(run(*model, tokens, chunks), expected), most)
           << name_of(dtype) << ", chunks of " << chunks.front();
     }
   }

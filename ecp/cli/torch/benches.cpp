@@ -148,13 +148,14 @@ class AttentionInputs {
 }  // namespace
 
 Bench bench_attention(const AttentionBench& options) {
-  const auto inputs = std::make_shared<AttentionInputs>(options);
-  const double visible = inputs->visible();
-  const auto tokens = static_cast<double>(options.batch * options.sequence);
   Bench bench = beside_products(
       options.bfloat16,
       fmt::format("{}, block or window {}, sequence {}, {} heads of width {}, batch {}", options.architecture,
                   options.block, options.sequence, options.heads, options.width, options.batch));
+  bench.ceiling.run(1);  // what it takes of memory is not attention's
+  const auto inputs = std::make_shared<AttentionInputs>(options);
+  const double visible = inputs->visible();
+  const auto tokens = static_cast<double>(options.batch * options.sequence);
   bench.works = {
       {"forward", 4 * visible, tokens, 2, [inputs](int repeats) { return inputs->forward(repeats); }},
       {"backward", 10 * visible, tokens, 2, [inputs](int repeats) { return inputs->backward(repeats); }}};

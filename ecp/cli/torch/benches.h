@@ -18,7 +18,8 @@ struct AttentionBench {
   bool head_major = false;           // [H, n, d_h] in memory; else as the model lays it out, [n, H · d_h]
 };
 
-/// Works: forward, backward. Their fact "memory": bytes at the peak beyond inputs and their gradients' start.
+/// Works: forward, backward. Their fact "memory": bytes at the peak beyond the inputs, with the result
+/// and, after a backward, the inputs' gradients.
 Bench bench_attention(const AttentionBench& options);
 
 /// Work: step, on random tokens: forward, backward, clipping, AdamW.
