@@ -2,7 +2,7 @@
 // two instructions that multiply instead of the four conversions, four times two, that float32 takes.
 //
 // The input is rounded to integers q of 16 bits: q = 256 · high + low, |q| ≤ 32,512, so that a value is off
-// by at most 2^-16 of the largest: little beside the weights' own 2^-8. A third part, for 2^-24, cost a sixth
+// by at most 2^-16 of the largest: little beside the weights' own 2^-8. A third part, for 2^-24, cost a fifth
 // of the speed. The instruction takes one unsigned operand, weight + 128; what that adds to a group's sum,
 // 128 · Σ q, is taken off again for all groups of a row at once.
 #if defined(ECP_KERNELS_INT8_DOT_INL_H_) == defined(HWY_TARGET_TOGGLE)

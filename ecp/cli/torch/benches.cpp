@@ -102,14 +102,14 @@ Pattern pattern_of(const AttentionBench& options) {
 class AttentionInputs {
  public:
   explicit AttentionInputs(const AttentionBench& options) : pattern_(pattern_of(options)) {
+    const at::ScalarType type = options.bfloat16 ? at::kBFloat16 : at::kFloat;
     const auto random = [&] {
-      const at::Tensor t =
-          options.head_major
-              ? at::randn({options.batch, options.heads, options.sequence, options.width}).transpose(1, 2)
-              : at::randn({options.batch, options.sequence, options.heads, options.width});
-      return t.to(options.bfloat16 ? at::kBFloat16 : at::kFloat).detach();
+      return options.head_major
+                 ? at::randn({options.batch, options.heads, options.sequence, options.width}, type)
+                       .transpose(1, 2)
+                 : at::randn({options.batch, options.sequence, options.heads, options.width}, type);
     };
-    for (at::Tensor* t : {&q_, &k_, &v_}) *t = random().set_requires_grad(true);
+    for (at::Tensor* t : {&q_, &k_, &v_}) *t = random().detach().set_requires_grad(true);
     gradient_ = random();
     before_ = resident_memory();
   }
