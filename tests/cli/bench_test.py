@@ -81,6 +81,8 @@ class Bench(CommandTest):
         self.assertIn("did you mean '--position'?", self.ecp("bench", "decode", "--positoin", "3", code=2).stderr)
         self.assertIn("--dtype", self.ecp("bench", "decode", "--dtype", "int4", code=2).stderr)
         self.ecp("bench", "decode", "--rounds", "0", code=2)
+        done = self.ecp("bench", "decode", "--set", "model.dim=60000", "--set", "model.layers=100", code=1)
+        self.assertRegex(done.stderr, r"random weights take some \d+ GB to make, \d+ GB are free")
         self.ecp("bench", "decode", "--json", "--requests", code=2)
 
 
