@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "ecp/base/control_group.h"
+#include "ecp/base/error.h"
 
 namespace ecp {
 namespace {
@@ -66,6 +67,12 @@ std::string first_line(const std::filesystem::path& path) {
   std::string line;
   std::getline(file, line);
   return line;
+}
+
+void require_free_memory(double bytes, std::string_view what) {
+  const auto free = static_cast<double>(free_memory());
+  require(free == 0 || bytes <= free, "memory: {} would take {:.1f} GB, {:.1f} GB are free", what,
+          bytes * 1e-9, free * 1e-9);
 }
 
 std::string cpu_name() {

@@ -182,11 +182,8 @@ Bench decode_bench(const ModelConfig& model, const std::string& dtype, const Dec
   require(dtype == "float32" || dtype == "bfloat16" || dtype == "int8",
           "dtype: expected float32, bfloat16 or int8, got '{}'", dtype);
   require(model.vocab > 0, "model.vocab: expected the vocabulary's size");
-  const double wanted =
-      8.0 * static_cast<double>(parameter_count(model));  // as they are made, and as they are used
-  const auto free = static_cast<double>(free_memory());
-  require(free == 0 || wanted <= free, "random weights take some {:.0f} GB to make, {:.0f} GB are free",
-          wanted * 1e-9, free * 1e-9);
+  // As they are made, and as they are used.
+  require_free_memory(8.0 * static_cast<double>(parameter_count(model)), "random weights");
   double bytes = 0;
   std::shared_ptr<const Model> made;
   {

@@ -8,6 +8,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/config/config_file.h"
+#include "ecp/config/run_settings.h"
 #include "ecp/experiment/run_log.h"
 #include "ecp/experiment/settings.h"
 #include "ecp/text/same_tokenizer.h"
@@ -19,21 +20,6 @@ namespace {
 
 constexpr std::size_t largest_file = 16 << 20;
 constexpr std::size_t largest_metrics = std::size_t{4} << 30;
-
-/// What a run may have had otherwise: it changes neither what is trained nor which checkpoint is best.
-constexpr std::array without_effect{
-    "train.threads",
-    "train.checkpoint_every",
-    "train.keep",
-    "train.log_every",
-    "train.sample_every",
-    "train.sample_prompt",
-    "train.sample_tokens",
-    "train.tensorboard",
-    "eval.batch",
-    "train.memory_limit",
-    "train.activation_checkpointing",
-};
 
 std::vector<Facts> facts_of(const Config& config) { return parse_resolved_config(to_toml(config), "config"); }
 
@@ -145,8 +131,7 @@ void require_same_run(const ComparisonPlan& plan, const PlannedRun& run) {
   std::error_code error;
   if (!std::filesystem::exists(file, error)) return;
   const Config stored = read_config(file);
-  Config asked = plan.config_of(run);
-  if (asked.train.dtype == "auto") asked.train.dtype = stored.train.dtype;  // whatever this machine has
+  const Config asked = left_to_run(plan.config_of(run), stored);
   const auto differing = differing_settings({facts_of(stored), facts_of(asked)});
   for (const SettingRow& row : differing) {
     if (std::find(without_effect.begin(), without_effect.end(), row.name) != without_effect.end()) continue;

@@ -23,6 +23,8 @@ bool supported(Isa isa);
 /// The instruction set in use. The first call reads ECP_CPU_ISA; fails, then and ever after, if that is not a
 /// name of an instruction set or not one of this machine's. Kernels call it themselves.
 Isa isa();
+/// True if it multiplies bfloat16 by instructions of its own.
+inline bool has_bfloat16() { return isa() >= Isa::avx512_bf16; }
 /// True if ECP_CPU_ISA chose it.
 bool isa_forced();
 /// That, or what a test switched to.

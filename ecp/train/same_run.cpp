@@ -9,26 +9,20 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/fields.h"
+#include "ecp/config/run_settings.h"
 
 namespace ecp {
 namespace {
 
-constexpr std::array changeable{
-    "train.steps",
-    "train.minutes",
-    "train.threads",
-    "train.eval_every",
-    "train.checkpoint_every",
-    "train.keep",
-    "train.log_every",
-    "train.sample_every",
-    "train.sample_prompt",
-    "train.sample_tokens",
-    "eval.batch",
-    "train.tensorboard",
-    "train.activation_checkpointing",
-    "train.memory_limit",
-};
+/// Beside those without effect: how long, and how often it is measured.
+constexpr std::array changeable{"train.steps", "train.minutes", "train.eval_every"};
+
+bool may_change(std::string_view name) {
+  const auto among = [&](const auto& names) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  return among(without_effect) || among(changeable);
+}
 
 /// Every field of a configuration as (section.key, field).
 class AllFields {
@@ -52,16 +46,14 @@ void copy(const Field& from, const Field& to) {
 }  // namespace
 
 Config continued(const Config& stored, const Config& asked) {
-  Config result = stored, other = asked;
-  if (other.model.vocab == 0) other.model.vocab = stored.model.vocab;
-  if (other.train.dtype == "auto") other.train.dtype = stored.train.dtype;  // whatever this machine has
+  Config result = stored, other = left_to_run(asked, stored);
   const AllFields ours(result), theirs(other);
   for (std::size_t i = 0; i < ours.all.size(); ++i) {
     const auto& [name, field] = ours.all[i];
     const Field& wanted = theirs.all[i].second;
     const std::string before = to_toml(field), after = to_toml(wanted);
     if (before == after) continue;
-    if (std::find(changeable.begin(), changeable.end(), name) == changeable.end()) {
+    if (!may_change(name)) {
       fail(
           "{}: expected {} as in the run that is resumed, got {} (a run can only change how long, how often "
           "and with how many threads and how much memory)",

@@ -43,7 +43,7 @@ std::string Task::list_places(const std::vector<Place>& places, const std::strin
 
 Config resolved(Config config) {
   if (config.train.dtype == "auto") {
-    config.train.dtype = kernels::isa() >= kernels::Isa::avx512_bf16 ? "bfloat16" : "float32";
+    config.train.dtype = kernels::has_bfloat16() ? "bfloat16" : "float32";
   }
   if (!config.data.probe.empty()) {
     config.model.vocab = make_probe(config.probe())->facts().vocab;

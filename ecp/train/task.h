@@ -68,7 +68,7 @@ class Task {
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
 
-  /// As it was given, with what the data decides (model.vocab).
+  /// As it was given, with what its data and this machine decide (`resolved`).
   [[nodiscard]] const Config& config() const { return config_; }
   /// Whether batches are trained with activation checkpointing (train/memory.h).
   [[nodiscard]] bool recomputes() const { return recompute_; }

@@ -13,6 +13,7 @@
 #include "ecp/cli/torch/benches.h"
 #include "ecp/cli/torch/commands.h"
 #include "ecp/config/config_file.h"
+#include "ecp/kernels/isa.h"
 #include "ecp/train/task.h"
 
 namespace ecp::cli {
@@ -36,20 +37,22 @@ train = ["random tokens"]
 [train]
 batch = 4
 lr = 5e-4
-dtype = "bfloat16"
+dtype = "auto"
 )";
 
 void add_size(CLI::App& command, const std::string& name, std::int64_t& value, const std::string& help) {
   command.add_option(name, value, help)->check(whole_number(1, most))->type_name("N")->capture_default_str();
 }
 
-void add_dtype(CLI::App& command, bool& bfloat16) {
-  command
-      .add_option_function<std::string>(
-          "--dtype", [&bfloat16](const std::string& name) { bfloat16 = name == "bfloat16"; },
-          "float32 or bfloat16; default bfloat16")
-      ->check(CLI::IsMember({"float32", "bfloat16"}))
-      ->type_name("TYPE");
+void add_dtype(CLI::App& command, std::string& dtype) {
+  command.add_option("--dtype", dtype, "float32, bfloat16, or auto: that, where the processor has it")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
+      ->type_name("TYPE")
+      ->capture_default_str();
+}
+
+bool is_bfloat16(const std::string& dtype) {
+  return dtype == "auto" ? kernels::has_bfloat16() : dtype == "bfloat16";
 }
 
 void use_threads(const BenchOptions& options) {
@@ -60,6 +63,7 @@ void add_attention(CLI::App& bench) {
   struct Options {
     BenchOptions bench;
     AttentionBench attention;
+    std::string dtype = "auto";
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = bench.add_subcommand("attention", "Attention, forward and backward");
@@ -74,7 +78,7 @@ void add_attention(CLI::App& bench) {
   add_size(*command, "--batch", options->attention.batch, "Sequences");
   command->add_flag("--head-major", options->attention.head_major,
                     "Memory as [head, token, width], not as the model has it");
-  add_dtype(*command, options->attention.bfloat16);
+  add_dtype(*command, options->dtype);
   add_bench_options(*command, options->bench);
   command->footer(
       "Examples:\n"
@@ -82,14 +86,13 @@ void add_attention(CLI::App& bench) {
       "  ecp bench attention --sequence 16384 --block 128 --dtype float32");
   command->callback([options] {
     const StopRequests guard;
-    const AttentionBench& attention = options->attention;
+    AttentionBench& attention = options->attention;
+    attention.bfloat16 = is_bfloat16(options->dtype);
     require(attention.width % 8 == 0, "--width: expected a multiple of 8, got {}", attention.width);
     const double bytes = 20.0 * static_cast<double>(attention.batch) *
                          static_cast<double>(attention.sequence) * static_cast<double>(attention.heads) *
                          static_cast<double>(attention.width);
-    require(bytes <= static_cast<double>(free_memory()),
-            "the inputs need some {:.0f} GB, {:.0f} GB are free: try a smaller --sequence", bytes * 1e-9,
-            static_cast<double>(free_memory()) * 1e-9);
+    require_free_memory(bytes, "the inputs (try a smaller --sequence)");
     use_threads(options->bench);
     run_bench("attention", bench_attention(attention), options->bench);
   });
@@ -132,6 +135,7 @@ void add_loss(CLI::App& bench) {
   struct Options {
     BenchOptions bench;
     LossBench loss;
+    std::string dtype = "auto";
   };
   auto options = std::make_shared<Options>();
   CLI::App* command =
@@ -139,7 +143,7 @@ void add_loss(CLI::App& bench) {
   add_size(*command, "--tokens", options->loss.tokens, "Tokens");
   add_size(*command, "--dim", options->loss.dim, "Width of the model");
   add_size(*command, "--vocab", options->loss.vocab, "Size of the vocabulary");
-  add_dtype(*command, options->loss.bfloat16);
+  add_dtype(*command, options->dtype);
   add_bench_options(*command, options->bench);
   command->footer(
       "Examples:\n"
@@ -147,10 +151,10 @@ void add_loss(CLI::App& bench) {
       "  ecp bench loss --tokens 8192 --vocab 50257");
   command->callback([options] {
     const StopRequests guard;
-    const LossBench& loss = options->loss;
+    LossBench& loss = options->loss;
+    loss.bfloat16 = is_bfloat16(options->dtype);
     const double bytes = 8.0 * static_cast<double>(loss.dim) * static_cast<double>(loss.vocab + loss.tokens);
-    require(bytes <= static_cast<double>(free_memory()), "the inputs need some {:.0f} GB, {:.0f} GB are free",
-            bytes * 1e-9, static_cast<double>(free_memory()) * 1e-9);
+    require_free_memory(bytes, "the inputs (try a smaller --vocab)");
     use_threads(options->bench);
     run_bench("loss", bench_loss(loss), options->bench);
   });
