@@ -102,11 +102,19 @@ class Memory {
   ThreadPool pool_;
 };
 
-/// A stream of random tokens.
+/// A stream of random tokens, and beside it others of the most probable ones.
 class Stream {
  public:
-  Stream(std::shared_ptr<const Model> model, std::int64_t bytes, int threads)
-      : model_(std::move(model)), session_(model_->session()), memory_(bytes, threads) {}
+  Stream(std::shared_ptr<const Model> model, std::int64_t bytes, int threads, std::int64_t streams)
+      : model_(std::move(model)), session_(model_->session()), memory_(bytes, threads) {
+    if (streams == 1) return;
+    for (std::int64_t i = 0; i < streams; ++i) {
+      const Token token = next();
+      many_.push_back(model_->session({.temperature = 0, .max_tokens = -1, .ignore_end_of_text = true}));
+      many_.back().prompt(std::span(&token, 1));
+    }
+    for (Session& session : many_) all_.push_back(&session);
+  }
 
   void read(std::int64_t tokens, const ProgressFunction& progress) {
     constexpr std::int64_t at_once = 8192;
@@ -131,6 +139,14 @@ class Stream {
       }
     });
   }
+  Timing generate_many(int tokens) {
+    return timed([&] {
+      for (int i = 0; i < tokens; ++i) {
+        Session::prepare(all_);
+        for (Session& session : many_) session.next_token();
+      }
+    });
+  }
   Timing read_memory(int times) {
     return timed([&] {
       for (int i = 0; i < times; ++i) used_ = used_ + memory_.read();
@@ -152,6 +168,8 @@ class Stream {
 
   std::shared_ptr<const Model> model_;
   Session session_;
+  std::vector<Session> many_;
+  std::vector<Session*> all_;
   Memory memory_;
   std::uint64_t drawn_ = 0;
   volatile float used_ = 0;  // so that nothing is left out as unused
@@ -165,10 +183,16 @@ Bench bench_of(std::shared_ptr<const Model> model, double bytes, int threads, co
       fmt::format("{}, d {}, L {}, vocabulary {}, {}, {:.0f} MB of weights a token, {} threads",
                   config.architecture, config.dim, config.layers, config.vocab, what, bytes * 1e-6, threads);
   bench.unit = "B/s";
-  const auto stream = std::make_shared<Stream>(std::move(model), static_cast<std::int64_t>(bytes), threads);
+  const auto stream =
+      std::make_shared<Stream>(std::move(model), static_cast<std::int64_t>(bytes), threads, options.streams);
   stream->read(options.position, options.progress);
   bench.ceiling = {"memory read", bytes, 0, 5, [stream](int times) { return stream->read_memory(times); }};
   bench.works = {{"token", bytes, 1, 20, [stream](int tokens) { return stream->generate(tokens); }}};
+  if (options.streams > 1) {
+    bench.about += fmt::format(", {} streams", options.streams);
+    bench.works.push_back(
+        {"streams", bytes, 1, 20, [stream](int tokens) { return stream->generate_many(tokens); }});
+  }
   return bench;
 }
 

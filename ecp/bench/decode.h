@@ -1,5 +1,5 @@
-// Generation of one token after the other. A token reads every weight once, so that the rate at which as much
-// memory can be read is its ceiling.
+// Generation of one token after the other, by one stream or by many together. A token reads every weight
+// once, so that the rate at which as much memory can be read is its ceiling.
 #pragma once
 
 #include <string>
@@ -13,7 +13,8 @@ namespace ecp {
 
 struct DecodeOptions {
   int threads = 0;            // 0: all available CPUs
-  std::int64_t position = 0;  // tokens that the stream has read before it is timed
+  std::int64_t streams = 1;   // more: work "streams" is a token of each, computed together
+  std::int64_t position = 0;  // tokens that the first stream has read before it is timed
   ProgressFunction progress;  // of reading them
 };
 

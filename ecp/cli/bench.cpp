@@ -35,12 +35,12 @@ struct Options {
   BenchOptions bench;
   std::string checkpoint, dtype;
   std::vector<std::string> overrides;
-  std::int64_t position = 0;
+  std::int64_t position = 0, streams = 1;
 };
 
 void run(const Options& options) {
   const StopRequests guard;
-  const DecodeOptions decode{options.bench.threads, options.position, progress_bar()};
+  const DecodeOptions decode{options.bench.threads, options.streams, options.position, progress_bar()};
   if (options.checkpoint.empty()) {
     const Config config = parse_config(model, "ecp bench decode", options.overrides);
     return run_bench("decode",
@@ -71,10 +71,17 @@ void add_decode(CLI::App& bench) {
       ->check(whole_number(0, std::int64_t{1} << 40))
       ->type_name("N")
       ->capture_default_str();
+  command
+      ->add_option("--streams", options->streams,
+                   "Also a token of each of so many streams, computed together")
+      ->check(whole_number(1, 4096))
+      ->type_name("N")
+      ->capture_default_str();
   add_bench_options(*command, options->bench);
   command->footer(
       "Examples:\n"
       "  ecp bench decode\n"
+      "  ecp bench decode --streams 16\n"
       "  ecp bench decode --dtype int8 --set model.dim=512 --set model.heads=8\n"
       "  ecp bench decode runs/austen --position 100000");
   command->callback([options] { run(*options); });

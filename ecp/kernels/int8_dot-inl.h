@@ -15,6 +15,7 @@
 #include <hwy/highway.h>
 
 #include <cstdint>
+#include <vector>
 
 #include "ecp/kernels/scratch.h"
 #include "ecp/kernels/weight_matrix.h"
@@ -33,7 +34,7 @@ HWY_BEFORE_NAMESPACE();
 #pragma GCC target("avx512vnni")
 namespace ecp::kernels::HWY_NAMESPACE {
 
-/// An input as integers, valid until the calling thread makes another.
+/// An input as integers.
 struct IntegerInput {
   const std::int8_t* numbers = nullptr;  // of each group the 64 high halves, then the low ones
   const float* offsets = nullptr;        // [groups, to a multiple of 16]: −128 · Σ q, zero beyond
@@ -42,12 +43,17 @@ struct IntegerInput {
 
 constexpr float largest_integer = 127 * 256;
 
-inline IntegerInput integer_input(const float* x, std::int64_t in) {
-  static thread_local Scratch scratch;
+/// Floats that an input of `groups` groups takes: its offsets, then its numbers.
+constexpr std::int64_t integer_input_floats(std::int64_t groups) {
+  return (groups + 15) / 16 * 16 + groups * 2 * weight_group / 4;
+}
+
+/// `x` as integers in `memory`, aligned, of `integer_input_floats`.
+inline IntegerInput integer_input(const float* x, std::int64_t in, float* memory) {
   static_assert(weight_group == 64);
   constexpr std::int64_t parts = 2 * weight_group;
   const std::int64_t groups = weight_groups(in), padded = (groups + 15) / 16 * 16;
-  float* offsets = scratch.take(padded + groups * parts / 4);
+  float* offsets = memory;
   auto* numbers = reinterpret_cast<std::int8_t*>(offsets + padded);
   const auto values = [&](std::int64_t i) HWY_ATTR {  // x from i on, zeros after its end
     const std::int64_t left = in - i;
@@ -80,6 +86,26 @@ inline IntegerInput integer_input(const float* x, std::int64_t in) {
   for (std::int64_t group = groups; group < padded; ++group) offsets[group] = 0;
   return {numbers, offsets, (tiny ? 0.0f : most / largest_integer) + _mm512_reduce_add_ps(nothing)};
 }
+
+/// Inputs as integers, valid until the calling thread makes others.
+class IntegerInputs {
+ public:
+  IntegerInputs(const float* x, std::int64_t in, std::int64_t inputs, std::int64_t stride) {
+    static thread_local Scratch scratch;
+    static thread_local std::vector<IntegerInput> made;
+    const std::int64_t floats = integer_input_floats(weight_groups(in));
+    float* memory = scratch.take(floats * inputs);
+    made.resize(static_cast<std::size_t>(inputs));
+    for (std::int64_t i = 0; i < inputs; ++i) {
+      made[static_cast<std::size_t>(i)] = integer_input(x + i * stride, in, memory + i * floats);
+    }
+    inputs_ = made.data();
+  }
+  const IntegerInput& operator[](std::int64_t input) const { return inputs_[input]; }
+
+ private:
+  const IntegerInput* inputs_ = nullptr;
+};
 
 /// Σ weight · x of one row, of `groups` groups.
 inline float int8_dot(const std::int8_t* HWY_RESTRICT weight, const float* HWY_RESTRICT scales,

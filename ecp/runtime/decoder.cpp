@@ -31,38 +31,34 @@ void each_run(ThreadPool& pool, std::int64_t rows, std::int64_t cost, std::int64
 
 }  // namespace
 
-Decoder::Decoder(const Weights& weights, ThreadPool& pool)
-    : weights_(weights), config_(weights.config()), pool_(pool), layout_(config_) {
-  for (std::int64_t layer = 0; layer < config_.layers; ++layer) {
-    caches_.emplace_back(config_.key_heads(), config_.head_dim(), layout_.frame(), config_.shared_kv);
-  }
+Decoder::Decoder(const Weights& weights, const StreamLayout& layout, ThreadPool& pool)
+    : weights_(weights), config_(weights.config()), pool_(pool), layout_(layout) {
   frequencies_ = kernels::rope_frequencies(config_.head_dim(), config_.rope_theta);
-  const std::int64_t table = 2 * config_.head_dim();
-  frame_table_ = FloatBuffer(table);
-  origin_tables_ = FloatBuffer(2 * table);
+  frame_table_ = FloatBuffer(2 * config_.head_dim());
   kernels::rope_table(frequencies_, layout_.frame(), frame_table_.data());
 }
 
-std::uint64_t Decoder::cache_bytes() const {
-  std::uint64_t sum = 0;
-  for (const KeyValueCache& cache : caches_) sum += cache.bytes();
-  return sum;
-}
-
-void Decoder::forward(std::span<const Token> tokens, Rows wanted, std::vector<float>& logits) {
+void Decoder::require_known(std::span<const Token> tokens) const {
   for (const Token token : tokens) {
     require(token < config_.vocab, "token: expected an id below the vocabulary's size {}, got {}",
             config_.vocab, token);
   }
+}
+
+void Decoder::forward(StreamCache& stream, std::span<const Token> tokens, LogitSource::Rows wanted,
+                      std::vector<float>& logits) {
+  require_known(tokens);
+  const bool all = wanted == LogitSource::Rows::all;
   const auto vocab = static_cast<std::size_t>(config_.vocab);
-  logits.resize(wanted == Rows::all ? tokens.size() * vocab : tokens.empty() ? 0 : vocab);
+  logits.resize(all ? tokens.size() * vocab : tokens.empty() ? 0 : vocab);
   for (std::size_t done = 0; done < tokens.size();) {
     const auto part = tokens.subspan(done, std::min<std::size_t>(chunk_rows, tokens.size() - done));
-    chunk(part);
+    runs_.assign(1, {&stream, 0, static_cast<std::int64_t>(part.size())});
+    layers(part);
     const bool last = done + part.size() == tokens.size();
-    if (wanted == Rows::all || last) {
-      const std::int64_t rows = wanted == Rows::all ? count_ : 1;
-      float* out = logits.data() + (wanted == Rows::all ? done * vocab : 0);
+    if (all || last) {
+      const std::int64_t rows = all ? count_ : 1;
+      float* out = logits.data() + (all ? done * vocab : 0);
       normalize(weights_.norm, count_ - rows, rows, h_.data());
       linear(weights_.classifier, h_.data(), config_.dim, rows, out, config_.vocab, false);
     }
@@ -70,18 +66,39 @@ void Decoder::forward(std::span<const Token> tokens, Rows wanted, std::vector<fl
   }
 }
 
-void Decoder::chunk(std::span<const Token> tokens) {
+void Decoder::step(std::span<StreamCache* const> streams, std::span<const Token> tokens,
+                   std::vector<float>& logits) {
+  require(streams.size() == tokens.size(), "step: expected a token for each of {} streams, got {}",
+          streams.size(), tokens.size());
+  require_known(tokens);
+  logits.resize(tokens.size() * static_cast<std::size_t>(config_.vocab));
+  if (tokens.empty()) return;
+  runs_.clear();
+  for (StreamCache* stream : streams) {
+    runs_.push_back({stream, static_cast<std::int64_t>(runs_.size()), 1});
+  }
+  layers(tokens);
+  normalize(weights_.norm, 0, count_, h_.data());
+  linear(weights_.classifier, h_.data(), config_.dim, count_, logits.data(), config_.vocab, false);
+}
+
+/// Through all layers; the streams are then longer.
+void Decoder::layers(std::span<const Token> tokens) {
   count_ = static_cast<std::int64_t>(tokens.size());
+  one_each_ = runs_.size() == tokens.size();
   const std::int64_t dim = config_.dim;
-  for (KeyValueCache& cache : caches_) cache.reserve(rows_ + count_);
+  for (const Run& run : runs_) run.stream->reserve(run.count);
   for (FloatBuffer* buffer : {&x_, &h_, &mixed_, &far_mixed_}) buffer->grow(count_ * dim);
   for (FloatBuffer* buffer : {&qkv_, &far_q_}) buffer->grow(count_ * weights_.layers.front().qkv.out);
   inner_.grow(count_ * weights_.layers.front().up.out);
   if (config_.rope != "none") {
     const std::int64_t table = 2 * config_.head_dim();
     row_tables_.grow(count_ * table);
-    for (std::int64_t i = 0; i < count_; ++i) {
-      kernels::rope_table(frequencies_, layout_.slot(rows_ + i), row_tables_.data() + i * table);
+    for (const Run& run : runs_) {
+      for (std::int64_t i = 0; i < run.count; ++i) {
+        kernels::rope_table(frequencies_, layout_.slot(run.stream->rows() + i),
+                            row_tables_.data() + (run.first + i) * table);
+      }
     }
   }
   for (std::int64_t i = 0; i < count_; ++i) {
@@ -92,26 +109,53 @@ void Decoder::chunk(std::span<const Token> tokens) {
     attention_block(layer);
     ffn_block(weights_.layers[layer]);
   }
-  rows_ += count_;
+  for (const Run& run : runs_) run.stream->add(run.count);
 }
 
 void Decoder::attention_block(std::size_t layer) {
   const LayerWeights& weights = weights_.layers[layer];
-  const std::int64_t dim = config_.dim;
+  const bool rotates = config_.rotates(static_cast<std::int64_t>(layer));
   normalize(weights.attention_norm, 0, count_, h_.data());
-  linear(weights.qkv, h_.data(), dim, count_, qkv_.data(), weights.qkv.out, false);
-  attend(weights, caches_[layer], config_.rotates(static_cast<std::int64_t>(layer)));
-  // Block 0 may have an output projection of its own.
-  const std::int64_t first = weights.first_out.weight.data != nullptr
-                                 ? std::clamp<std::int64_t>(config_.block - rows_, 0, count_)
-                                 : 0;
-  if (first > 0) linear(weights.first_out, mixed_.data(), dim, first, x_.data(), dim, true);
-  if (first < count_) {
-    linear(weights.out, mixed_.data() + first * dim, dim, count_ - first, x_.data() + first * dim, dim, true);
+  linear(weights.qkv, h_.data(), config_.dim, count_, qkv_.data(), weights.qkv.out, false);
+  rotate(weights, rotates);
+  const auto attend = [&](const Run& run) {
+    for (const HeadGroup& group : layout_.groups()) {
+      attend_group(run, group, run.stream->layer(layer), rotates);
+    }
+  };
+  // Many streams are shared out among the threads; of a single one, its heads and rows are.
+  if (runs_.size() == 1) {
+    attend(runs_.front());
+  } else {
+    pool_.run(static_cast<std::int64_t>(runs_.size()),
+              [&](std::int64_t run) { attend(runs_[static_cast<std::size_t>(run)]); });
   }
+  project(weights);
 }
 
-void Decoder::attend(const LayerWeights& weights, KeyValueCache& cache, bool rotates) {
+/// x += attention's output projection, of which block 0 may have its own.
+void Decoder::project(const LayerWeights& weights) {
+  const std::int64_t dim = config_.dim;
+  std::int64_t begin = 0;
+  const auto rows_until = [&](std::int64_t end, const Linear& out) {
+    if (begin < end) {
+      linear(out, mixed_.data() + begin * dim, dim, end - begin, x_.data() + begin * dim, dim, true);
+    }
+    begin = end;
+  };
+  if (weights.first_out.weight.data != nullptr) {
+    for (const Run& run : runs_) {
+      const std::int64_t first = std::clamp<std::int64_t>(config_.block - run.stream->rows(), 0, run.count);
+      if (first == 0) continue;
+      rows_until(run.first, weights.out);
+      rows_until(run.first + first, weights.first_out);
+    }
+  }
+  rows_until(count_, weights.out);
+}
+
+/// Norms and positions of queries and keys.
+void Decoder::rotate(const LayerWeights& weights, bool rotates) {
   const std::int64_t heads = config_.heads, key_heads = config_.key_heads(), width = config_.head_dim();
   const std::int64_t stride = weights.qkv.out;
   each_run(pool_, count_, stride * 8, 1, [&](std::int64_t begin, std::int64_t end) {
@@ -127,33 +171,34 @@ void Decoder::attend(const LayerWeights& weights, KeyValueCache& cache, bool rot
       if (rotates) kernels::rope({q, q, table, heads + key_heads, width, width, width, false});
     }
   });
-  for (const HeadGroup& group : layout_.groups()) attend_group(group, cache, rotates);
 }
 
-void Decoder::attend_group(const HeadGroup& group, KeyValueCache& cache, bool rotates) {
+void Decoder::attend_group(const Run& run, const HeadGroup& group, KeyValueCache& cache, bool rotates) {
   const std::int64_t key_heads = config_.key_heads(), width = config_.head_dim();
   const std::int64_t stride = weights_.layers.front().qkv.out, shared = config_.heads / key_heads;
   const std::int64_t first_key_head = group.first_head / shared;
   // A piece's keys may take the slots of keys that only earlier pieces see.
-  for (std::int64_t row = rows_; row < rows_ + count_;) {
-    const Piece piece = layout_.piece(group.pattern, row, rows_ + count_);
+  const std::int64_t before = run.stream->rows(), after = before + run.count;
+  for (std::int64_t row = before; row < after;) {
+    const Piece piece = layout_.piece(group.pattern, row, after);
     for (; row < piece.end; ++row) {
-      const float* k = qkv_.data() + (row - rows_) * stride + config_.dim;
+      const float* k = qkv_.data() + (run.first + row - before) * stride + config_.dim;
       for (std::int64_t head = first_key_head; head < first_key_head + group.heads / shared; ++head) {
         std::copy_n(k + head * width, width, cache.keys(head, layout_.slot(row)));
         if (config_.shared_kv) continue;
         std::copy_n(k + (key_heads + head) * width, width, cache.values(head, layout_.slot(row)));
       }
     }
-    attend_piece(group, cache, piece, rotates);
-    if (rotates && config_.rotate_values) turn_values(group, piece);
+    attend_piece(run, group, cache, piece, rotates);
+    if (rotates && config_.rotate_values) turn_values(run, group, piece);
   }
 }
 
-void Decoder::attend_piece(const HeadGroup& group, const KeyValueCache& cache, const Piece& piece,
-                           bool rotates) {
+void Decoder::attend_piece(const Run& run, const HeadGroup& group, const KeyValueCache& cache,
+                           const Piece& piece, bool rotates) {
   const std::int64_t width = config_.head_dim(), dim = config_.dim, stride = weights_.layers.front().qkv.out;
-  const std::int64_t rows = piece.end - piece.begin, first = piece.begin - rows_;
+  const std::int64_t rows = piece.end - piece.begin;
+  const std::int64_t first = run.first + piece.begin - run.stream->rows();
   const std::int64_t shared = config_.heads / config_.key_heads();
   const bool far = piece.previous.keys > 0;
   const bool apart = rotates && config_.rotate_values;  // the two frames' values are turned differently
@@ -189,14 +234,17 @@ void Decoder::attend_piece(const HeadGroup& group, const KeyValueCache& cache, c
 }
 
 /// Values were mixed as they lie in their frames; turned by the frames' origins they are where they belong.
-void Decoder::turn_values(const HeadGroup& group, const Piece& piece) {
+void Decoder::turn_values(const Run& run, const HeadGroup& group, const Piece& piece) {
   if (piece.origin == 0 && piece.previous.keys == 0) return;
   const std::int64_t width = config_.head_dim(), dim = config_.dim;
-  float* current = origin_tables_.data();
+  thread_local FloatBuffer tables;  // of the two frames' origins
+  tables.grow(4 * width);
+  float* current = tables.data();
   float* previous = current + 2 * width;
   kernels::rope_table(frequencies_, piece.origin, current);
   kernels::rope_table(frequencies_, piece.origin - layout_.frame(), previous);
-  for (std::int64_t i = piece.begin - rows_; i < piece.end - rows_; ++i) {
+  const std::int64_t first = run.first + piece.begin - run.stream->rows();
+  for (std::int64_t i = first; i < first + piece.end - piece.begin; ++i) {
     const std::int64_t column = group.first_head * width;
     float* out = mixed_.data() + i * dim + column;
     kernels::rope({out, out, current, group.heads, width, width, width, false});
@@ -238,14 +286,14 @@ void Decoder::normalize(const NormWeights& norm, std::int64_t first, std::int64_
 
 void Decoder::linear(const Linear& linear, const float* x, std::int64_t x_stride, std::int64_t rows, float* y,
                      std::int64_t y_stride, bool accumulate) {
-  if (rows > 1) {
+  if (rows > 1 && !one_each_) {
     kernels::matmul({x, linear.weight, linear.bias, y, rows, linear.out, x_stride, y_stride, accumulate},
                     pool_);
     return;
   }
-  each_run(pool_, linear.out, linear.weight.in, 4, [&](std::int64_t begin, std::int64_t end) {
+  each_run(pool_, linear.out, rows * linear.weight.in, 12, [&](std::int64_t begin, std::int64_t end) {
     kernels::matvec({linear.weight.from_row(begin), linear.bias != nullptr ? linear.bias + begin : nullptr, x,
-                     y + begin, end - begin, accumulate});
+                     y + begin, end - begin, accumulate, rows, x_stride, y_stride});
   });
 }
 

@@ -21,4 +21,11 @@ FloatBuffer::FloatBuffer(std::int64_t count) : size_(count) {
   std::fill_n(data_.get(), count, 0.0f);
 }
 
+FloatBuffer FloatBuffer::copy() const {
+  if (!data_) return {};
+  FloatBuffer other(size_);
+  std::copy_n(data_.get(), size_, other.data_.get());
+  return other;
+}
+
 }  // namespace ecp::runtime

@@ -15,6 +15,7 @@ class FloatBuffer {
 
   [[nodiscard]] float* data() const { return data_.get(); }
   [[nodiscard]] std::int64_t size() const { return size_; }
+  [[nodiscard]] FloatBuffer copy() const;
   /// At least `count` floats; what was there is lost if it has to grow.
   void grow(std::int64_t count) {
     if (count > size_) *this = FloatBuffer(count);

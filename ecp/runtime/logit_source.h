@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -21,6 +22,13 @@ class LogitSource {
   /// Rows seen so far.
   [[nodiscard]] virtual std::int64_t rows() const = 0;
   [[nodiscard]] virtual std::uint64_t cache_bytes() const = 0;
+  /// Another one that goes on from here. Fails where that isn't possible.
+  [[nodiscard]] virtual std::unique_ptr<LogitSource> fork() const;
+  /// Rows that can be taken back, and doing so.
+  [[nodiscard]] virtual std::int64_t most_rewind() const { return 0; }
+  virtual void rewind(std::int64_t rows);
+  /// Tokens that must be known to go on after that; −1: all.
+  [[nodiscard]] virtual std::int64_t history() const { return 0; }
   /// True if values carry positions and the last row has none that was trained.
   [[nodiscard]] virtual bool beyond_trained_length() const { return false; }
 };

@@ -3,7 +3,7 @@
 #include <map>
 
 #include "ecp/base/error.h"
-#include "ecp/runtime/decoder.h"
+#include "ecp/runtime/cached_source.h"
 #include "ecp/runtime/weights.h"
 #include "ecp/weights/checkpoint.h"
 
@@ -26,10 +26,9 @@ std::shared_ptr<const Model> Model::create(const ModelConfig& config, NewLogitSo
 std::shared_ptr<const Model> Model::create(std::shared_ptr<const runtime::Weights> weights,
                                            std::shared_ptr<const Tokenizer> tokenizer, int threads) {
   const ModelConfig config = weights->config();
-  const auto pool = std::make_shared<ThreadPool>(threads);
+  const auto decoders = std::make_shared<runtime::Decoders>(std::move(weights), threads);
   return create(
-      config, [weights, pool] { return std::make_unique<runtime::Decoder>(*weights, *pool); },
-      std::move(tokenizer));
+      config, [decoders] { return std::make_unique<runtime::CachedSource>(decoders); }, std::move(tokenizer));
 }
 
 std::shared_ptr<const Model> Model::load(const Path& path, int threads) {

@@ -19,6 +19,16 @@ void Sampling::validate() const {
           "repetition_penalty: expected 0.01 to 100 (1: off), got {}", repetition_penalty);
   require(repetition_window >= 0, "repetition_window: expected 0 or more, got {}", repetition_window);
   require(max_tokens >= -1, "max_tokens: expected -1 (no end) or more, got {}", max_tokens);
+  for (const auto& [name, value] :
+       {std::pair("presence_penalty", presence_penalty), {"frequency_penalty", frequency_penalty}}) {
+    require(value >= -100 && value <= 100, "{}: expected -100 to 100 (0: off), got {}", name, value);
+  }
+  for (const auto& [token, bias] : logit_bias) {
+    require(bias >= -1000 && bias <= 1000, "logit_bias: expected -1000 to 1000 for token {}, got {}", token,
+            bias);
+  }
+  require(logprobs >= -1 && logprobs <= most_logprobs, "logprobs: expected 0 to {} (-1: off), got {}",
+          most_logprobs, logprobs);
   for (const std::string& text : stop) {
     require(!text.empty(), "stop: expected a string that is not empty");
     require(is_utf8(text), "stop: expected UTF-8 text");
@@ -47,12 +57,43 @@ void penalize_repetition(std::span<float> logits, std::span<const Token> recent,
   }
 }
 
+void add_bias(std::span<float> logits, std::span<const std::pair<Token, float>> bias) {
+  for (const auto& [token, value] : bias) {
+    if (token < logits.size()) logits[token] += value;
+  }
+}
+
+void penalize_counts(std::span<float> logits, const std::unordered_map<Token, std::int64_t>& counts,
+                     float presence, float frequency) {
+  for (const auto& [token, count] : counts) {
+    if (token < logits.size()) logits[token] -= presence + frequency * static_cast<float>(count);
+  }
+}
+
+namespace {
+
+void require_usable(std::size_t token, float logit) {
+  require(std::isfinite(logit), "the model's logit of token {} is {}: its weights are not usable", token,
+          logit);
+}
+
+}  // namespace
+
+Token most_probable(std::span<const float> logits) {
+  require(!logits.empty(), "sampling: expected logits, got none");
+  std::size_t best = 0;
+  for (std::size_t i = 0; i < logits.size(); ++i) {
+    require_usable(i, logits[i]);
+    if (logits[i] > logits[best]) best = i;
+  }
+  return static_cast<Token>(best);
+}
+
 std::vector<Candidate> candidates(std::span<const float> logits) {
   require(!logits.empty(), "sampling: expected logits, got none");
   std::vector<Candidate> all(logits.size());
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    require(std::isfinite(logits[i]), "the model's logit of token {} is {}: its weights are not usable", i,
-            logits[i]);
+    require_usable(i, logits[i]);
     all[i] = {static_cast<Token>(i), logits[i], 0};
   }
   return all;
@@ -107,11 +148,26 @@ Token draw(std::span<const Candidate> candidates, double uniform) {
   return last->token;
 }
 
+void tell_probabilities(std::span<const float> logits, std::int64_t top, Generated& of) {
+  std::vector<Candidate> all = candidates(logits);
+  const double highest = std::min_element(all.begin(), all.end(), better)->logit;
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - highest);
+  const double scale = highest + std::log(sum);
+  const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - scale); };
+  of.logprob = logprob(logits[of.token]);
+  if (top == 0) return;
+  keep_top_k(all, top);
+  std::sort(all.begin(), all.end(), better);
+  of.top.clear();
+  for (const Candidate& candidate : all) of.top.push_back({candidate.token, logprob(candidate.logit)});
+}
+
 Token sample(std::span<float> logits, const Sampling& sampling, std::span<const Token> recent,
              double uniform) {
   penalize_repetition(logits, recent, sampling.repetition_penalty);
+  if (sampling.temperature == 0) return most_probable(logits);
   std::vector<Candidate> all = candidates(logits);
-  if (sampling.temperature == 0) return std::min_element(all.begin(), all.end(), better)->token;
   keep_top_k(all, sampling.top_k);
   weigh(all, sampling.temperature);
   double total = 0;

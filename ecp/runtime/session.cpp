@@ -1,63 +1,64 @@
+#include "ecp/runtime/session.h"
+
 #include <algorithm>
 #include <utility>
 
 #include "ecp/base/error.h"
-#include "ecp/base/random.h"
+#include "ecp/runtime/cached_source.h"
+#include "ecp/runtime/generation.h"
 #include "ecp/runtime/logit_source.h"
 #include "ecp/runtime/model.h"
 #include "ecp/runtime/sampler.h"
-#include "ecp/runtime/text_stream.h"
 
 namespace ecp {
 
 using runtime::LogitSource;
 
 struct Session::State {
-  State(std::shared_ptr<const Model> of, Sampling how)
-      : model(std::move(of)), sampling(std::move(how)), source(model->new_source()), stops(sampling.stop) {}
+  State(std::shared_ptr<const Model> of, const Sampling& sampling)
+      : model(std::move(of)),
+        source(model->new_source()),
+        generation(model->tokenizer(), sampling, source->history()) {}
+  State(const State& other, std::unique_ptr<LogitSource> forked)
+      : model(other.model),
+        source(std::move(forked)),
+        logits(other.logits),
+        logits_valid(other.logits_valid),
+        pending(other.pending),
+        generation(other.generation) {}
 
-  /// Feeds the token that was drawn but not yet seen, and then `tokens`.
+  /// Feeds the token that was drawn but not yet seen.
+  void settle();
+  /// Feeds that token, and then `tokens`.
   void feed(std::span<const Token> tokens, LogitSource::Rows wanted, std::vector<float>& out);
-  /// Remembers `token` for the repetition penalty.
-  void remember(Token token);
+  [[nodiscard]] bool is_over() const { return generation.finish() != Finish::none; }
   [[nodiscard]] const Tokenizer& tokenizer() const;
   [[nodiscard]] Token first_token() const;
-  std::optional<Token> draw();
+  /// Sees to it that there are logits to draw from.
+  void prepare();
+  Generated draw(bool with_text);
 
   std::shared_ptr<const Model> model;
-  Sampling sampling;
   std::unique_ptr<LogitSource> source;
   std::vector<float> logits;  // of the last row, while `logits_valid`
   bool logits_valid = false;
   std::optional<Token> pending;  // drawn, not yet seen by the model
-  std::vector<Token> recent;     // the last tokens, at most twice the repetition window
-  std::uint64_t generated = 0;   // in all
-  std::int64_t since_prompt = 0;
-  bool ended = false;   // no more tokens
-  bool silent = false;  // no more text
-  runtime::Utf8Assembler characters;
-  runtime::StopMatcher stops;
+  runtime::Generation generation;
 };
 
-void Session::State::feed(std::span<const Token> tokens, LogitSource::Rows wanted, std::vector<float>& out) {
-  if (pending) {
-    const Token token = *pending;
-    source->forward(std::span(&token, 1), LogitSource::Rows::last, logits);
-    pending.reset();
-    logits_valid = true;
-  }
-  if (tokens.empty()) return;
-  source->forward(tokens, wanted, out);
-  for (const Token token : tokens) remember(token);
+void Session::State::settle() {
+  if (!pending) return;
+  const Token token = *pending;
+  source->forward(std::span(&token, 1), LogitSource::Rows::last, logits);
+  pending.reset();
+  logits_valid = true;
 }
 
-void Session::State::remember(Token token) {
-  if (sampling.repetition_penalty == 1 || sampling.repetition_window == 0) return;
-  const auto window = static_cast<std::uint64_t>(sampling.repetition_window);
-  if (recent.size() >= window && recent.size() - window >= window) {
-    recent.erase(recent.begin(), recent.end() - static_cast<std::ptrdiff_t>(window));
-  }
-  recent.push_back(token);
+void Session::State::feed(std::span<const Token> tokens, LogitSource::Rows wanted, std::vector<float>& out) {
+  settle();
+  if (tokens.empty()) return;
+  source->forward(tokens, wanted, out);
+  generation.remember(tokens);
 }
 
 const Tokenizer& Session::State::tokenizer() const {
@@ -72,40 +73,26 @@ Token Session::State::first_token() const {
   return line_end.front();
 }
 
-std::optional<Token> Session::State::draw() {
-  if (ended || (sampling.max_tokens >= 0 && since_prompt >= sampling.max_tokens)) return std::nullopt;
-  feed({}, LogitSource::Rows::last, logits);
-  if (!logits_valid) {
-    const Token token = first_token();
-    feed(std::span(&token, 1), LogitSource::Rows::last, logits);
-    logits_valid = true;
-  }
-  std::span<float> choices = logits;
-  if (model->tokenizer() != nullptr) {
-    choices = choices.first(static_cast<std::size_t>(model->tokenizer()->vocab_size()));
-  }
-  std::span<const Token> last = recent;
-  const auto window = static_cast<std::uint64_t>(sampling.repetition_window);
-  if (last.size() > window) last = last.last(window);
-  const double uniform = random_uniform(sampling.seed, static_cast<std::uint64_t>(source->rows()));
-  const Token token = runtime::sample(choices, sampling, last, uniform);
-  logits_valid = false;
-  pending = token;
-  remember(token);
-  ++generated;
-  ++since_prompt;
-  if (!sampling.ignore_end_of_text && model->tokenizer() != nullptr &&
-      model->tokenizer()->end_of_text() == token) {
-    ended = true;
-    return std::nullopt;
-  }
-  return token;
+void Session::State::prepare() {
+  settle();
+  if (logits_valid) return;
+  const Token token = first_token();
+  feed(std::span(&token, 1), LogitSource::Rows::last, logits);
+  logits_valid = true;
 }
 
-Session::Session(std::shared_ptr<const Model> model, Sampling sampling) {
-  sampling.validate();
-  state_ = std::make_unique<State>(std::move(model), std::move(sampling));
+Generated Session::State::draw(bool with_text) {
+  prepare();
+  Generated drawn = generation.draw(logits, static_cast<std::uint64_t>(source->rows()), with_text);
+  logits_valid = false;
+  pending = drawn.token;
+  return drawn;
 }
+
+Session::Session(std::shared_ptr<const Model> model, const Sampling& sampling)
+    : state_(std::make_unique<State>(std::move(model), sampling)) {}
+
+Session::Session(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Session::~Session() = default;
 Session::Session(Session&&) noexcept = default;
@@ -121,10 +108,7 @@ void Session::prompt(std::string_view text) {
 void Session::prompt(std::span<const Token> tokens) {
   state_->feed(tokens, LogitSource::Rows::last, state_->logits);
   if (!tokens.empty()) state_->logits_valid = true;
-  state_->since_prompt = 0;
-  state_->ended = state_->silent = false;
-  state_->characters = {};
-  state_->stops = runtime::StopMatcher(state_->sampling.stop);
+  state_->generation.begin();
 }
 
 std::vector<float> Session::forward(std::span<const Token> tokens) {
@@ -138,33 +122,121 @@ std::vector<float> Session::forward(std::span<const Token> tokens) {
   return all;
 }
 
-std::optional<Token> Session::next_token() { return state_->draw(); }
+std::vector<Generated> Session::score(std::span<const Token> tokens) {
+  constexpr std::size_t part = 256;  // rows whose logits are kept
+  State& state = *state_;
+  state.settle();
+  const std::int64_t top = std::max<std::int64_t>(0, state.generation.sampling().logprobs);
+  const auto vocab = static_cast<std::size_t>(state.model->config().vocab);
+  const std::size_t choices = state.model->tokenizer() != nullptr
+                                  ? static_cast<std::size_t>(state.model->tokenizer()->vocab_size())
+                                  : vocab;
+  std::vector<Generated> scored;
+  std::vector<float> logits;
+  for (std::size_t begin = 0; begin < tokens.size(); begin += part) {
+    const auto these = tokens.subspan(begin, std::min(part, tokens.size() - begin));
+    // What comes before the first of these was computed before.
+    const std::vector<float> before = state.logits_valid ? state.logits : std::vector<float>();
+    state.feed(these, LogitSource::Rows::all, logits);
+    for (std::size_t i = 0; i < these.size(); ++i) {
+      Generated& token = scored.emplace_back();
+      token.token = these[i];
+      const float* row = i > 0 ? logits.data() + (i - 1) * vocab : before.empty() ? nullptr : before.data();
+      if (row != nullptr && token.token < choices) {
+        runtime::tell_probabilities({row, choices}, top, token);
+      }
+    }
+    state.logits.assign(logits.end() - static_cast<std::ptrdiff_t>(vocab), logits.end());
+    state.logits_valid = true;
+  }
+  state.generation.begin();
+  return scored;
+}
+
+std::optional<Generated> Session::step() {
+  if (state_->is_over()) return std::nullopt;
+  static_cast<void>(state_->tokenizer());  // text needs one
+  return state_->draw(true);
+}
+
+std::optional<Token> Session::next_token() {
+  if (state_->is_over()) return std::nullopt;
+  const Generated drawn = state_->draw(false);
+  if (drawn.finish == Finish::stop) return std::nullopt;
+  return drawn.token;
+}
 
 std::optional<std::string> Session::next() {
-  State& state = *state_;
-  const Tokenizer& tokenizer = state.tokenizer();
-  while (!state.silent) {
-    const std::optional<Token> token = state.draw();
-    std::string text;
-    if (!token) {
-      text = state.stops.push(state.characters.finish());
-      text += state.stops.finish();
-    } else if (tokenizer.end_of_text() == token) {
-      text = state.stops.push(state.characters.finish() + state.sampling.document_break);
-    } else {
-      text = state.stops.push(state.characters.push(tokenizer.bytes_of(*token)));
-    }
-    state.silent = !token || state.stops.stopped();
-    if (!text.empty()) return text;
+  while (auto drawn = step()) {
+    if (!drawn->text.empty()) return std::move(drawn->text);
   }
   return std::nullopt;
 }
+
+void Session::prepare(std::span<Session* const> sessions) {
+  std::vector<runtime::CachedSource*> sources;
+  std::vector<Token> tokens;
+  std::vector<State*> states;
+  for (Session* session : sessions) {
+    State& state = *session->state_;
+    if (state.is_over()) continue;
+    auto* source = dynamic_cast<runtime::CachedSource*>(state.source.get());
+    if (source == nullptr || !state.pending) {
+      state.prepare();
+      continue;
+    }
+    sources.push_back(source);
+    tokens.push_back(*state.pending);
+    states.push_back(&state);
+  }
+  std::vector<float> logits;
+  runtime::CachedSource::step(sources, tokens, logits);
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    const auto vocab = static_cast<std::ptrdiff_t>(states[i]->model->config().vocab);
+    const auto row = logits.begin() + static_cast<std::ptrdiff_t>(i) * vocab;
+    states[i]->logits.assign(row, row + vocab);
+    states[i]->logits_valid = true;
+    states[i]->pending.reset();
+  }
+}
+
+Session Session::fork() const { return Session(std::make_unique<State>(*state_, state_->source->fork())); }
+
+std::uint64_t Session::most_rewind() const {
+  const State& state = *state_;
+  const std::int64_t rows = state.source->rows(), most = state.source->most_rewind();
+  if (most == rows) return position();
+  // The token before those is seen once more, for its logits.
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, most - 1)) + (state.pending ? 1 : 0);
+}
+
+void Session::rewind(std::uint64_t tokens) {
+  State& state = *state_;
+  const std::uint64_t most = most_rewind(), before = position();
+  require(tokens <= most, "rewind: expected at most {} tokens, which is what this stream still has, got {}",
+          most, tokens);
+  if (tokens > 0) {
+    const auto rows = static_cast<std::uint64_t>(state.source->rows()), left = before - tokens;
+    state.source->rewind(static_cast<std::int64_t>(left == 0 ? rows : rows - (left - 1)));
+    state.generation.forget(tokens);
+    state.logits_valid = false;
+    state.pending.reset();
+    if (left > 0) state.pending = state.generation.last();
+  }
+  state.generation.begin();
+}
+
+void Session::set_sampling(const Sampling& sampling) { state_->generation.set_sampling(sampling); }
+
+const Sampling& Session::sampling() const { return state_->generation.sampling(); }
+
+Finish Session::finish() const { return state_->generation.finish(); }
 
 std::uint64_t Session::position() const {
   return static_cast<std::uint64_t>(state_->source->rows()) + (state_->pending ? 1 : 0);
 }
 
-std::uint64_t Session::generated() const { return state_->generated; }
+std::uint64_t Session::generated() const { return state_->generation.generated(); }
 
 bool Session::beyond_trained_length() const { return state_->source->beyond_trained_length(); }
 

@@ -28,6 +28,12 @@ std::int64_t StreamLayout::position(std::int64_t row) const {
   return trained_ - block_ + row % block_;
 }
 
+std::int64_t StreamLayout::first_seen(std::int64_t row) const {
+  std::int64_t first = row;
+  for (const HeadGroup& group : groups_) first = std::min(first, group.pattern.at(row).lo);
+  return first;
+}
+
 Piece StreamLayout::piece(const Pattern& pattern, std::int64_t row, std::int64_t end) const {
   Piece piece{row, std::min(end, pattern.tile_end(row)), {}, {}, 0};
   const std::int64_t lo = pattern.at(row).lo;
@@ -67,6 +73,51 @@ void KeyValueCache::reserve(std::int64_t rows) {
   if (!shared_) values_ = grown(values_);
   keys_ = std::move(keys);
   capacity_ = capacity;
+}
+
+KeyValueCache KeyValueCache::copy() const {
+  KeyValueCache other(heads_, head_dim_, frame_, shared_);
+  other.capacity_ = capacity_;
+  other.keys_ = keys_.copy();
+  other.values_ = values_.copy();
+  return other;
+}
+
+StreamCache::StreamCache(const ModelConfig& config, const StreamLayout& layout) {
+  for (std::int64_t layer = 0; layer < config.layers; ++layer) {
+    layers_.emplace_back(config.key_heads(), config.head_dim(), layout.frame(), config.shared_kv);
+  }
+}
+
+std::int64_t StreamCache::most_rewind(const StreamLayout& layout) const {
+  if (layout.frame() == 0) return rows_;
+  const std::int64_t kept = std::max<std::int64_t>(0, written_ - layout.frame());
+  std::int64_t rows = 0;
+  while (rows < rows_ && layout.first_seen(rows_ - rows - 1) >= kept) ++rows;
+  return rows;
+}
+
+void StreamCache::reserve(std::int64_t rows) {
+  for (KeyValueCache& layer : layers_) layer.reserve(rows_ + rows);
+}
+
+void StreamCache::add(std::int64_t rows) {
+  rows_ += rows;
+  written_ = std::max(written_, rows_);
+}
+
+std::uint64_t StreamCache::bytes() const {
+  std::uint64_t sum = 0;
+  for (const KeyValueCache& layer : layers_) sum += layer.bytes();
+  return sum;
+}
+
+StreamCache StreamCache::copy() const {
+  StreamCache other;
+  for (const KeyValueCache& layer : layers_) other.layers_.push_back(layer.copy());
+  other.rows_ = rows_;
+  other.written_ = written_;
+  return other;
 }
 
 }  // namespace ecp::runtime

@@ -50,6 +50,8 @@ class StreamLayout {
   /// Beyond, where ecp's values carry positions, block k stands where the last whole trained block did,
   /// min(k, max(1, ⌊n/b⌋) − 1), and the blocks before it stand before that.
   [[nodiscard]] std::int64_t position(std::int64_t row) const;
+  /// The first row that `row` or one after it sees, of all heads.
+  [[nodiscard]] std::int64_t first_seen(std::int64_t row) const;
   /// True if values carry positions and `row` has none that was trained.
   [[nodiscard]] bool beyond_trained(std::int64_t row) const { return trained_ > 0 && row >= trained_; }
 
@@ -69,6 +71,7 @@ class KeyValueCache {
 
   /// Makes room for a stream of `rows` rows.
   void reserve(std::int64_t rows);
+  [[nodiscard]] KeyValueCache copy() const;
   /// Rows of one head from `slot` on, `head_dim` apart.
   [[nodiscard]] float* keys(std::int64_t head, std::int64_t slot) const { return at(keys_, head, slot); }
   [[nodiscard]] float* values(std::int64_t head, std::int64_t slot) const {
@@ -86,6 +89,34 @@ class KeyValueCache {
   std::int64_t heads_, head_dim_, frame_, capacity_ = 0;
   bool shared_;
   FloatBuffer keys_, values_;
+};
+
+/// What one stream leaves behind for its next rows: how many there were, and each layer's cache.
+class StreamCache {
+ public:
+  StreamCache(const ModelConfig& config, const StreamLayout& layout);
+
+  [[nodiscard]] std::int64_t rows() const { return rows_; }
+  /// Rows that can be taken back: those that came after them may have taken the place of keys that the rows
+  /// would see again.
+  [[nodiscard]] std::int64_t most_rewind(const StreamLayout& layout) const;
+  /// Takes the last `rows` back, at most `most_rewind` of them.
+  void rewind(std::int64_t rows) { rows_ -= rows; }
+
+  /// Makes room for `rows` more.
+  void reserve(std::int64_t rows);
+  /// After the rows' keys are in all layers.
+  void add(std::int64_t rows);
+  [[nodiscard]] KeyValueCache& layer(std::size_t layer) { return layers_[layer]; }
+  [[nodiscard]] std::uint64_t bytes() const;
+  [[nodiscard]] StreamCache copy() const;
+
+ private:
+  StreamCache() = default;
+
+  std::vector<KeyValueCache> layers_;
+  std::int64_t rows_ = 0;
+  std::int64_t written_ = 0;  // the most rows there ever were: the last `frame` of them are in the rings
 };
 
 }  // namespace ecp::runtime

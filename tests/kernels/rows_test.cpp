@@ -67,6 +67,28 @@ TEST_P(Rows, MatVecRowsAreTheSameHoweverTheyAreDivided) {
   }
 }
 
+TEST_P(Rows, MatVecOfSeveralInputsIsThatOfEach) {
+  for (const WeightType type : weight_types) {
+    for (const std::int64_t in : odd_lengths) {
+      for (const std::int64_t inputs :
+           {std::int64_t{2}, std::int64_t{4}, std::int64_t{7}, std::int64_t{16}}) {
+        const std::int64_t out = 11, x_stride = in + 3, y_stride = out + 2;
+        const StoredWeight weight(type, out, in, 11);
+        const auto x = random_values(inputs * x_stride, 12), bias = random_values(out, 13);
+        auto together = random_values(inputs * y_stride, 14);
+        auto alone = together;
+        matvec(
+            {weight.matrix, bias.data(), x.data(), together.data(), out, true, inputs, x_stride, y_stride});
+        for (std::int64_t i = 0; i < inputs; ++i) {
+          matvec(
+              {weight.matrix, bias.data(), x.data() + i * x_stride, alone.data() + i * y_stride, out, true});
+        }
+        EXPECT_EQ(together, alone) << "in " << in << ", " << inputs << " inputs";
+      }
+    }
+  }
+}
+
 TEST_P(Rows, MatVecOfInt8TakesWhatItHasToOfTheExtremes) {
   const std::int64_t in = 200;
   StoredWeight weight(WeightType::int8, 1, in, 5);

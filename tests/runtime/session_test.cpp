@@ -162,6 +162,63 @@ TEST(SessionTest, TheSeedDecides) {
   EXPECT_EQ(draw(3).size(), 40u);
 }
 
+TEST(SessionTest, StepsTellOfEachToken) {
+  const auto model = saying(
+      "a\xC3\xA9"
+      "b",
+      Token{257});
+  Session session = model->session({.temperature = 0, .max_tokens = 10, .logprobs = 2});
+  session.prompt("a");
+  EXPECT_EQ(session.finish(), Finish::none);
+  std::vector<std::string> texts;
+  std::vector<Finish> finishes;
+  while (const auto step = session.step()) {
+    texts.push_back(step->text);
+    finishes.push_back(step->finish);
+    EXPECT_NEAR(step->logprob, 0, 1e-6);  // sure of it
+    ASSERT_EQ(step->top.size(), 2u);
+    EXPECT_EQ(step->top[0].token, step->token);
+    EXPECT_LT(step->top[1].logprob, -10);
+  }
+  EXPECT_THAT(texts, testing::ElementsAre("", "\xC3\xA9", "b", ""));
+  EXPECT_THAT(finishes, testing::ElementsAre(Finish::none, Finish::none, Finish::none, Finish::stop));
+  EXPECT_EQ(session.finish(), Finish::stop);
+
+  Session limited = model->session({.max_tokens = 1});
+  limited.prompt("a");
+  const auto last = limited.step();
+  EXPECT_EQ(last->finish, Finish::length);
+  EXPECT_EQ(last->text, "\xEF\xBF\xBD");  // half a character
+  EXPECT_TRUE(last->top.empty());
+  Session nothing = model->session({.max_tokens = 0});
+  nothing.prompt("a");
+  EXPECT_EQ(nothing.finish(), Finish::length);
+  EXPECT_FALSE(nothing.step().has_value());
+  Session stopped = model->session({.stop = {"b"}});
+  stopped.prompt("a");
+  while (stopped.step()) continue;
+  EXPECT_EQ(stopped.finish(), Finish::stop);
+}
+
+TEST(SessionTest, BiasAndPenaltiesOfWhatWasGenerated) {
+  const auto model = cycle_model(std::vector<Token>(258, Token{'q'}), 258, std::make_shared<TestTokenizer>());
+  Session biased =
+      model->session({.temperature = 0, .logit_bias = {{'z', 100.0f}, {9999, 1.0f}}, .max_tokens = 3});
+  biased.prompt("qqq");
+  EXPECT_EQ(all_text(biased), "zzz");
+  // Each time that q was generated takes 20 off its logit of 50; the prompt's don't count.
+  Session often = model->session({.temperature = 0, .frequency_penalty = 20, .max_tokens = 4});
+  often.prompt("qqq");
+  EXPECT_EQ(all_text(often).substr(0, 3), "qqq");
+  EXPECT_NE(often.generated(), 0u);
+  often.rewind(1);
+  Session once = model->session({.temperature = 0, .presence_penalty = 60, .max_tokens = 2});
+  once.prompt("qqq");
+  const std::string text = all_text(once);
+  EXPECT_EQ(text[0], 'q');
+  EXPECT_NE(text[1], 'q');
+}
+
 TEST(SessionTest, ThePenaltySeesTheWindowOnly) {
   // Greedy with a strong penalty: a token returns only when it has left the window.
   const auto model = saying("abcd");
@@ -230,6 +287,10 @@ TEST(SessionTest, AbsurdSettingsAreRefused) {
   const auto model = saying("abcd");
   EXPECT_THROW(model->session({.temperature = -1}), Error);
   EXPECT_THROW(model->session({.top_p = 2}), Error);
+  EXPECT_THROW(model->session({.presence_penalty = std::nanf("")}), Error);
+  EXPECT_THROW(model->session({.frequency_penalty = 101}), Error);
+  EXPECT_THROW(model->session({.logit_bias = {{1, std::nanf("")}}}), Error);
+  EXPECT_THROW(model->session({.logprobs = 101}), Error);
 }
 
 }  // namespace
