@@ -20,6 +20,7 @@ using LoadModel = std::function<std::shared_ptr<const Model>(const Path& checkpo
 void add_generate(CLI::App& app, LoadModel load);
 
 // In `ecp`, without LibTorch.
+void add_serve(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_data(CLI::App& app);
 void add_ngram(CLI::App& app);

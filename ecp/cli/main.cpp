@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   ecp::cli::add_generate(*app, [&](const ecp::Path& checkpoint, int threads) {
     return ecp::cli::load_or_hand_over(checkpoint, threads, "generate", arguments);
   });
+  ecp::cli::add_serve(*app);
   ecp::cli::add_compare(*app);
   ecp::cli::add_report(*app);
   ecp::cli::add_complexity(*app);

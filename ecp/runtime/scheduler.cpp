@@ -51,8 +51,7 @@ Scheduler::~Scheduler() {
   thread_.join();
 }
 
-std::shared_ptr<Scheduler::Ticket> Scheduler::submit(TextRequest request,
-                                                     std::shared_ptr<TextListener> listener) {
+void Scheduler::require_possible(const TextRequest& request) const {
   require(!request.prompt.empty(), "prompt: expected at least one token");
   for (const Token token : request.prompt) {
     require(token < model_->config().vocab, "prompt: expected tokens below the vocabulary's size {}, got {}",
@@ -61,19 +60,36 @@ std::shared_ptr<Scheduler::Ticket> Scheduler::submit(TextRequest request,
   require(request.choices >= 1 && request.choices <= options_.slots,
           "n: expected 1 to {}, as many texts as there are slots, got {}", options_.slots, request.choices);
   request.sampling.validate();
-  auto job = std::make_unique<Job>();
-  job->request = std::move(request);
-  job->listener = std::move(listener);
-  job->ticket = std::make_shared<Ticket>();
-  auto ticket = job->ticket;
+}
+
+std::shared_ptr<Scheduler::Ticket> Scheduler::submit(TextRequest request,
+                                                     std::shared_ptr<TextListener> listener) {
+  auto tickets = submit(std::vector{std::move(request)}, std::vector{std::move(listener)});
+  return tickets.empty() ? nullptr : tickets.front();
+}
+
+std::vector<std::shared_ptr<Scheduler::Ticket>> Scheduler::submit(
+    std::vector<TextRequest> requests, std::vector<std::shared_ptr<TextListener>> listeners) {
+  std::vector<std::unique_ptr<Job>> jobs;
+  std::vector<std::shared_ptr<Ticket>> tickets;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    require_possible(requests[i]);
+    auto job = std::make_unique<Job>();
+    job->request = std::move(requests[i]);
+    job->listener = std::move(listeners.at(i));
+    job->ticket = std::make_shared<Ticket>();
+    tickets.push_back(job->ticket);
+    jobs.push_back(std::move(job));
+  }
   {
     const std::lock_guard lock(mutex_);
-    if (stopped_ || static_cast<std::int64_t>(waiting_.size()) >= options_.queue) return nullptr;
-    waiting_.push_back(std::move(job));
+    const auto room = options_.queue - static_cast<std::int64_t>(waiting_.size());
+    if (stopped_ || static_cast<std::int64_t>(jobs.size()) > room) return {};
+    for (auto& job : jobs) waiting_.push_back(std::move(job));
     state_.waiting = static_cast<std::int64_t>(waiting_.size());
   }
   wake_.notify_all();
-  return ticket;
+  return tickets;
 }
 
 void Scheduler::stop() {

@@ -82,6 +82,9 @@ class Scheduler {
   /// Null if the queue is full or `stop` was called. Fails on a request that can never be served: no prompt,
   /// unknown tokens, choices outside 1 … slots, wrong sampling. `listener` is kept until the request is over.
   std::shared_ptr<Ticket> submit(TextRequest request, std::shared_ptr<TextListener> listener);
+  /// All of them or, returning nothing, none.
+  std::vector<std::shared_ptr<Ticket>> submit(std::vector<TextRequest> requests,
+                                              std::vector<std::shared_ptr<TextListener>> listeners);
   /// Takes no more requests; those it has go on.
   void stop();
   /// True once nothing is in work or waiting.
@@ -92,6 +95,7 @@ class Scheduler {
  private:
   struct Job;
 
+  void require_possible(const TextRequest& request) const;
   void run();
   bool admit();
   void step();

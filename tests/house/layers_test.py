@@ -9,7 +9,7 @@ from pathlib import Path
 SOURCE = Path(os.environ["ECP_SOURCE_DIR"])
 
 # Top to bottom, as in CONTRIBUTING.md. A room includes itself and what stands below it.
-ROOMS = ["cli", "train", "eval", "model", "ops", "experiment", "bench", "runtime", "weights", "config", "probes", "text", "images",
+ROOMS = ["cli", "train", "eval", "model", "ops", "experiment", "serve", "bench", "runtime", "weights", "config", "probes", "text", "images",
          "machine", "kernels", "intervals", "base"]
 WITH_TORCH = {"cli/torch", "train", "eval", "model", "ops"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)

@@ -1,0 +1,10 @@
+# Boost's headers, for the server: Beast and Asio. scripts/setup puts them into .boost where the system has an older Boost.
+find_path(ECP_BOOST_INCLUDE boost/beast.hpp HINTS ${PROJECT_SOURCE_DIR}/.boost/usr/include REQUIRED)
+file(STRINGS ${ECP_BOOST_INCLUDE}/boost/version.hpp ecp_boost_version REGEX "define BOOST_VERSION [0-9]+")
+string(REGEX REPLACE "[^0-9]" "" ecp_boost_version "${ecp_boost_version}")
+if(ecp_boost_version LESS 108100)
+  message(FATAL_ERROR "Boost in '${ECP_BOOST_INCLUDE}': expected version 1.81 or newer, got ${ecp_boost_version}: run scripts/setup")
+endif()
+# One file knows of them.
+set_source_files_properties(ecp/serve/http.cpp PROPERTIES COMPILE_OPTIONS "-isystem;${ECP_BOOST_INCLUDE}"
+  COMPILE_DEFINITIONS BOOST_ASIO_NO_DEPRECATED)

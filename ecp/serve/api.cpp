@@ -1,0 +1,239 @@
+#include "ecp/serve/api.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <ctime>
+#include <nlohmann/json.hpp>
+#include <random>
+#include <vector>
+
+#include "ecp/base/suggest.h"
+#include "ecp/serve/completion_answer.h"
+#include "ecp/text/utf8.h"
+
+namespace ecp::serve {
+namespace {
+
+using json = nlohmann::ordered_json;
+
+struct Route {
+  const char* method;
+  const char* path;
+};
+
+constexpr std::array routes{
+    Route{"POST", "/v1/completions"}, Route{"POST", "/v1/chat/completions"}, Route{"GET", "/v1/models"},
+    Route{"POST", "/tokenize"},       Route{"POST", "/detokenize"},          Route{"GET", "/health"},
+    Route{"GET", "/metrics"},
+};
+
+HttpResponse json_response(const json& value) {
+  HttpResponse response;
+  response.body = value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return response;
+}
+
+HttpResponse refusal(const BadRequest& error) {
+  return error_response(error.status(), error.what(), error.code(), error.field());
+}
+
+HttpResponse busy(int status, const std::string& message) {
+  HttpResponse response = error_response(status, message, status == 429 ? "queue_full" : "stopping");
+  response.headers.emplace_back("Retry-After", "1");
+  return response;
+}
+
+/// Equal in a time that doesn't tell where they differ.
+bool same_secret(std::string_view a, std::string_view b) {
+  unsigned difference = a.size() == b.size() ? 0 : 1;
+  for (std::size_t i = 0; i < b.size(); ++i) {
+    difference |=
+        static_cast<unsigned char>(a.empty() ? 0 : a[i % a.size()]) ^ static_cast<unsigned char>(b[i]);
+  }
+  return difference == 0;
+}
+
+/// The only field of a body, of the right kind.
+json field_of(std::string_view body, const char* name) {
+  const json object = json::parse(body, nullptr, false);
+  if (!object.is_object() || object.size() != 1 || !object.contains(name)) {
+    throw BadRequest(400, "invalid_json", name, fmt::format("the body: expected {{\"{}\": ...}}", name));
+  }
+  return object[name];
+}
+
+}  // namespace
+
+Api::Api(Scheduler& scheduler, ApiOptions options)
+    : scheduler_(scheduler), options_(std::move(options)), created_(std::time(nullptr)) {}
+
+HttpResponse Api::fault(int status, const std::string& message) {
+  metrics_.request("", status);
+  return error_response(status, message);
+}
+
+bool Api::allowed(const HttpRequest& request) const {
+  if (options_.api_key.empty() || request.path == "/health") return true;
+  constexpr std::string_view scheme = "Bearer ";
+  const std::string_view given = request.authorization;
+  return given.starts_with(scheme) && same_secret(given.substr(scheme.size()), options_.api_key);
+}
+
+void Api::add_headers(HttpResponse& response) const {
+  if (options_.cors_origin.empty()) return;
+  response.headers.emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
+  response.headers.emplace_back("Access-Control-Allow-Headers", "Authorization, Content-Type");
+}
+
+void Api::respond(const std::string& path, Exchange& exchange, HttpResponse response) {
+  metrics_.request(path, response.status);
+  add_headers(response);
+  exchange.respond(std::move(response));
+}
+
+void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
+  if (request.method == "OPTIONS" && !options_.cors_origin.empty()) {
+    return respond("", *exchange, {204, "text/plain", "", {{"Access-Control-Allow-Methods", "GET, POST"}}});
+  }
+  if (!allowed(request)) {
+    HttpResponse response = error_response(
+        401, "expected the server's API key as 'Authorization: Bearer KEY'", "invalid_api_key");
+    response.headers.emplace_back("WWW-Authenticate", "Bearer");
+    return respond("", *exchange, std::move(response));
+  }
+  const bool chat = request.path == "/v1/chat/completions";
+  if ((chat || request.path == "/v1/completions") && request.method == "POST") {
+    return complete(request, chat, exchange);
+  }
+  HttpResponse response;
+  try {
+    response = answer(request);
+  } catch (const BadRequest& error) {
+    response = refusal(error);
+  } catch (const std::exception& error) {
+    response = error_response(400, error.what());
+  }
+  const bool known = std::any_of(routes.begin(), routes.end(),
+                                 [&](const Route& route) { return request.path == route.path; });
+  respond(known ? request.path : "", *exchange, std::move(response));
+}
+
+HttpResponse Api::answer(const HttpRequest& request) {
+  const std::string& path = request.path;
+  if (path.starts_with("/v1/models") && request.method == "GET") return models(path);
+  std::vector<std::string> names;
+  for (const Route& route : routes) {
+    names.emplace_back(route.path);
+    if (path != route.path || request.method == route.method) continue;
+    HttpResponse response =
+        error_response(405, fmt::format("{}: expected {}, got {}", path, route.method, request.method),
+                       "method_not_allowed");
+    response.headers.emplace_back("Allow", route.method);
+    return response;
+  }
+  if (path == "/health") {
+    HttpResponse response = json_response({{"status", draining_ ? "stopping" : "ok"}});
+    response.status = draining_ ? 503 : 200;
+    return response;
+  }
+  if (path == "/metrics") {
+    return {200, "text/plain; version=0.0.4; charset=utf-8", metrics_.text(scheduler_.state(), connections_)};
+  }
+  if (path == "/tokenize") return tokenize(request.body);
+  if (path == "/detokenize") return detokenize(request.body);
+  return error_response(404, fmt::format("no path '{}'{}", path, did_you_mean(path, names)), "unknown_path");
+}
+
+HttpResponse Api::models(const std::string& path) const {
+  const ModelConfig& config = scheduler_.model().config();
+  const json model = {{"id", options_.model_name},
+                      {"object", "model"},
+                      {"created", created_},
+                      {"owned_by", "ecp"},
+                      {"architecture", config.architecture},
+                      {"trained_length", config.sequence},
+                      {"vocabulary", config.vocab}};
+  if (path == "/v1/models") return json_response({{"object", "list"}, {"data", json::array({model})}});
+  if (path == "/v1/models/" + options_.model_name) return json_response(model);
+  return error_response(404,
+                        fmt::format("no model '{}' here, only '{}'",
+                                    path.substr(std::min<std::size_t>(path.size(), 11)), options_.model_name),
+                        "model_not_found", "model");
+}
+
+HttpResponse Api::tokenize(std::string_view body) const {
+  const json text = field_of(body, "text");
+  if (!text.is_string()) throw BadRequest(400, "invalid_value", "text", "text: expected a string");
+  const Tokenizer& tokenizer = *scheduler_.model().tokenizer();
+  const std::vector<Token> tokens = tokenizer.encode(text.get<std::string>());
+  json pieces = json::array();
+  for (const Token token : tokens) pieces.push_back(token_text(tokenizer.bytes_of(token)));
+  return json_response({{"tokens", tokens}, {"pieces", pieces}});
+}
+
+HttpResponse Api::detokenize(std::string_view body) const {
+  const Tokenizer& tokenizer = *scheduler_.model().tokenizer();
+  std::string text;
+  const json tokens = field_of(body, "tokens");
+  if (!tokens.is_array()) throw BadRequest(400, "invalid_value", "tokens", "tokens: expected a list");
+  for (const json& token : tokens) {
+    if (!token.is_number_integer() || token < 0 || token >= tokenizer.vocab_size()) {
+      throw BadRequest(400, "invalid_value", "tokens",
+                       fmt::format("tokens: expected tokens from 0 to {}, got {}", tokenizer.vocab_size() - 1,
+                                   token.dump(-1, ' ', true, json::error_handler_t::replace)));
+    }
+    text += tokenizer.bytes_of(token.get<Token>());
+  }
+  return json_response({{"text", text}});
+}
+
+void Api::complete(const HttpRequest& request, bool chat, const std::shared_ptr<Exchange>& exchange) {
+  if (draining_) return respond(request.path, *exchange, busy(503, "the server is stopping"));
+  const auto& tokenizer = scheduler_.model().tokenizer();
+  CompletionRequest asked;
+  try {
+    asked = parse_completion(request.body, chat, *tokenizer, options_.limits);
+    if (!asked.model.empty() && asked.model != options_.model_name) {
+      throw BadRequest(404, "model_not_found", "model",
+                       fmt::format("no model '{}' here, only '{}'", asked.model, options_.model_name));
+    }
+  } catch (const BadRequest& error) {
+    return respond(request.path, *exchange, refusal(error));
+  } catch (const std::exception& error) {
+    return respond(request.path, *exchange, error_response(400, error.what()));
+  }
+  if (!asked.has_seed) {
+    std::random_device device;
+    asked.sampling.seed = (std::uint64_t{device()} << 32) | device();
+  }
+  const std::string id = fmt::format("{}-{:x}-{}", chat ? "chatcmpl" : "cmpl", created_, ++requests_);
+  const auto answer = std::make_shared<CompletionAnswer>(
+      asked, tokenizer, id, options_.model_name, exchange, metrics_,
+      [this, path = request.path](int status) { metrics_.request(path, status); });
+  const auto deadline = std::chrono::steady_clock::now() + options_.deadline;
+  auto tickets = std::make_shared<std::vector<std::shared_ptr<Scheduler::Ticket>>>();
+  const auto cancel = [tickets] {
+    for (const auto& ticket : *tickets) ticket->cancel();
+  };
+  std::vector<TextRequest> texts;
+  std::vector<std::shared_ptr<TextListener>> listeners;
+  for (std::size_t i = 0; i < asked.prompts.size(); ++i) {
+    texts.push_back({asked.prompts[i], asked.sampling, asked.choices,
+                     asked.echo && asked.sampling.logprobs >= 0, deadline});
+    texts.back().sampling.seed += i * static_cast<std::uint64_t>(asked.choices);
+    listeners.push_back(answer->listener(i));
+  }
+  try {
+    *tickets = scheduler_.submit(std::move(texts), std::move(listeners));
+  } catch (const std::exception& error) {
+    return respond(request.path, *exchange, error_response(400, error.what()));
+  }
+  if (tickets->empty()) {
+    return respond(request.path, *exchange, busy(429, "too many requests wait already: try again later"));
+  }
+  exchange->on_gone(cancel);
+}
+
+}  // namespace ecp::serve
