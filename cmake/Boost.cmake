@@ -5,6 +5,10 @@ string(REGEX REPLACE "[^0-9]" "" ecp_boost_version "${ecp_boost_version}")
 if(ecp_boost_version LESS 108100)
   message(FATAL_ERROR "Boost in '${ECP_BOOST_INCLUDE}': expected version 1.81 or newer, got ${ecp_boost_version}: run scripts/setup")
 endif()
+set(ecp_boost_definitions BOOST_ASIO_NO_DEPRECATED)
+if(ECP_SANITIZE STREQUAL "thread")  # which knows no fences; one thread runs what is posted under a mutex
+  list(APPEND ecp_boost_definitions BOOST_ASIO_DISABLE_FENCED_BLOCK)
+endif()
 # One file knows of them.
 set_source_files_properties(ecp/serve/http.cpp PROPERTIES COMPILE_OPTIONS "-isystem;${ECP_BOOST_INCLUDE}"
-  COMPILE_DEFINITIONS BOOST_ASIO_NO_DEPRECATED)
+  COMPILE_DEFINITIONS "${ecp_boost_definitions}")
