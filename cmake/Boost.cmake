@@ -9,6 +9,10 @@ set(ecp_boost_definitions BOOST_ASIO_NO_DEPRECATED)
 if(ECP_SANITIZE STREQUAL "thread")  # which knows no fences; one thread runs what is posted under a mutex
   list(APPEND ecp_boost_definitions BOOST_ASIO_DISABLE_FENCED_BLOCK)
 endif()
-# One file knows of them.
-set_source_files_properties(ecp/serve/http.cpp PROPERTIES COMPILE_OPTIONS "-isystem;${ECP_BOOST_INCLUDE}"
+# One file knows of them. The compiler's own folders must not be named again: its headers would not find each other.
+set(ecp_boost_options)
+if(NOT ECP_BOOST_INCLUDE IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
+  set(ecp_boost_options -isystem ${ECP_BOOST_INCLUDE})
+endif()
+set_source_files_properties(ecp/serve/http.cpp PROPERTIES COMPILE_OPTIONS "${ecp_boost_options}"
   COMPILE_DEFINITIONS "${ecp_boost_definitions}")

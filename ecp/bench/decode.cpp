@@ -190,8 +190,8 @@ Bench bench_of(std::shared_ptr<const Model> model, double bytes, int threads, co
   bench.works = {{"token", bytes, 1, 20, [stream](int tokens) { return stream->generate(tokens); }}};
   if (options.streams > 1) {
     bench.about += fmt::format(", {} streams", options.streams);
-    bench.works.push_back(
-        {"streams", bytes, 1, 20, [stream](int tokens) { return stream->generate_many(tokens); }});
+    bench.works.push_back({"streams", bytes, static_cast<double>(options.streams), 20,
+                           [stream](int tokens) { return stream->generate_many(tokens); }});
   }
   return bench;
 }

@@ -46,7 +46,7 @@ class Serving {
     serve::HttpLimits limits;
     limits.body = static_cast<std::uint64_t>(options.body);
     server_ = std::make_unique<serve::HttpServer>(
-        options.host, options.port, limits,
+        options.host, options.port, limits, serve::Api::headers(options.api),
         [this](const serve::HttpRequest& request, const std::shared_ptr<serve::Exchange>& exchange) {
           api_->handle(request, exchange);
         },

@@ -142,22 +142,39 @@ bool Scheduler::admit() {
 }
 
 void Scheduler::step() {
-  const auto now = std::chrono::steady_clock::now();
-  for (const auto& job : working_) {
-    if (job->ticket->cancelled_) {
-      job->over = true;
-      ++counts_.cancelled;
-    } else if (now >= job->request.deadline) {
-      job->listener->on_abort(Abort::deadline, "the request took longer than it may");
-      job->over = true;
-    }
-  }
-  drop_finished();
+  drop_gone();
   read_prompts();
   make_tokens();
   drop_finished();
   ++counts_.steps;
   publish();
+}
+
+/// Ends those whose clients went or whose time is over, also among those who wait.
+void Scheduler::drop_gone() {
+  const auto now = std::chrono::steady_clock::now();
+  const auto is_gone = [&](const auto& job) {
+    return job->ticket->cancelled_ || now >= job->request.deadline;
+  };
+  std::vector<std::unique_ptr<Job>> gone;
+  const auto take = [&](auto& jobs) {
+    for (auto& job : jobs) {
+      if (is_gone(job)) gone.push_back(std::move(job));
+    }
+    std::erase(jobs, nullptr);
+  };
+  take(working_);
+  {
+    const std::lock_guard lock(mutex_);
+    take(waiting_);
+  }
+  for (const auto& job : gone) {
+    if (job->ticket->cancelled_) {
+      ++counts_.cancelled;
+    } else {
+      job->listener->on_abort(Abort::deadline, "the request took longer than it may");
+    }
+  }
 }
 
 /// Does it, and ends the job if that fails.

@@ -104,6 +104,7 @@ class Scheduler {
   void begin_texts(Job& job);
   void make_tokens();
   void guarded(Job& job, const std::function<void()>& work);
+  void drop_gone();
   void drop_finished();
   void publish();
 

@@ -81,21 +81,21 @@ bool Api::allowed(const HttpRequest& request) const {
   return given.starts_with(scheme) && same_secret(given.substr(scheme.size()), options_.api_key);
 }
 
-void Api::add_headers(HttpResponse& response) const {
-  if (options_.cors_origin.empty()) return;
-  response.headers.emplace_back("Access-Control-Allow-Origin", options_.cors_origin);
-  response.headers.emplace_back("Access-Control-Allow-Headers", "Authorization, Content-Type");
+HttpServer::Headers Api::headers(const ApiOptions& options) {
+  if (options.cors_origin.empty()) return {};
+  return {{"Access-Control-Allow-Origin", options.cors_origin},
+          {"Access-Control-Allow-Headers", "Authorization, Content-Type"},
+          {"Access-Control-Allow-Methods", "GET, POST"}};
 }
 
 void Api::respond(const std::string& path, Exchange& exchange, HttpResponse response) {
   metrics_.request(path, response.status);
-  add_headers(response);
   exchange.respond(std::move(response));
 }
 
 void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
   if (request.method == "OPTIONS" && !options_.cors_origin.empty()) {
-    return respond("", *exchange, {204, "text/plain", "", {{"Access-Control-Allow-Methods", "GET, POST"}}});
+    return respond("", *exchange, {204, "text/plain", ""});
   }
   if (!allowed(request)) {
     HttpResponse response = error_response(
@@ -209,9 +209,8 @@ void Api::complete(const HttpRequest& request, bool chat, const std::shared_ptr<
     asked.sampling.seed = (std::uint64_t{device()} << 32) | device();
   }
   const std::string id = fmt::format("{}-{:x}-{}", chat ? "chatcmpl" : "cmpl", created_, ++requests_);
-  const auto answer = std::make_shared<CompletionAnswer>(
-      asked, tokenizer, id, options_.model_name, exchange, metrics_,
-      [this, path = request.path](int status) { metrics_.request(path, status); });
+  const auto answer = std::make_shared<CompletionAnswer>(asked, tokenizer, id, options_.model_name, exchange,
+                                                         metrics_, request.path);
   const auto deadline = std::chrono::steady_clock::now() + options_.deadline;
   auto tickets = std::make_shared<std::vector<std::shared_ptr<Scheduler::Ticket>>>();
   const auto cancel = [tickets] {

@@ -18,7 +18,7 @@ namespace ecp::serve {
 struct ApiOptions {
   std::string model_name;   // as clients see it
   std::string api_key;      // empty: none is asked for
-  std::string cors_origin;  // whose pages in a browser may ask; "*": all, empty: none
+  std::string cors_origin;  // whose pages in a browser may ask; "*": all, empty: none (`headers`)
   CompletionLimits limits;
   std::chrono::seconds deadline{600};  // for a request, from its arrival to its texts' end
 };
@@ -29,6 +29,8 @@ class Api {
  public:
   Api(Scheduler& scheduler, ApiOptions options);
 
+  /// What every answer says.
+  [[nodiscard]] static HttpServer::Headers headers(const ApiOptions& options);
   void handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
   /// The answer to what isn't a request.
   HttpResponse fault(int status, const std::string& message);
@@ -45,7 +47,6 @@ class Api {
   void complete(const HttpRequest& request, bool chat, const std::shared_ptr<Exchange>& exchange);
   [[nodiscard]] bool allowed(const HttpRequest& request) const;
   void respond(const std::string& path, Exchange& exchange, HttpResponse response);
-  void add_headers(HttpResponse& response) const;
 
   Scheduler& scheduler_;
   ApiOptions options_;

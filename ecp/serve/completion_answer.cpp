@@ -140,7 +140,7 @@ class CompletionAnswer::Listener : public TextListener {
 
 CompletionAnswer::CompletionAnswer(CompletionRequest request, std::shared_ptr<const Tokenizer> tokenizer,
                                    std::string id, std::string model, std::shared_ptr<Exchange> exchange,
-                                   Metrics& metrics, std::function<void(int)> done)
+                                   Metrics& metrics, std::string path)
     : request_(std::move(request)),
       tokenizer_(std::move(tokenizer)),
       id_(std::move(id)),
@@ -148,7 +148,7 @@ CompletionAnswer::CompletionAnswer(CompletionRequest request, std::shared_ptr<co
       created_(std::time(nullptr)),
       exchange_(std::move(exchange)),
       metrics_(metrics),
-      done_(std::move(done)) {
+      path_(std::move(path)) {
   missing_ = request_.prompts.size() * static_cast<std::size_t>(request_.choices);
   for (std::size_t i = 0; i < missing_; ++i) {
     std::string text;
@@ -166,12 +166,6 @@ CompletionAnswer::~CompletionAnswer() = default;
 
 std::shared_ptr<TextListener> CompletionAnswer::listener(std::size_t prompt) {
   return std::make_shared<Listener>(shared_from_this(), prompt);
-}
-
-void CompletionAnswer::refuse(const HttpResponse& response) {
-  if (over_) return;
-  exchange_->respond(response);
-  over(response.status);
 }
 
 json CompletionAnswer::head() const {
@@ -301,7 +295,7 @@ void CompletionAnswer::on_abort(Abort why, const std::string& message) {
 void CompletionAnswer::over(int status) {
   over_ = true;
   metrics_.completion(std::chrono::duration<double>(Clock::now() - start_).count());
-  if (done_) done_(status);
+  metrics_.request(path_, status);
 }
 
 }  // namespace ecp::serve

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <chrono>
-#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -28,18 +27,15 @@ std::string token_text(std::string_view bytes);
 class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
  public:
   using Clock = std::chrono::steady_clock;
-  /// `id`: unique, such as "cmpl-17". `done` is called with the status, once.
+  /// `id`: unique, such as "cmpl-17". `metrics` hear how it ended, as a request to `path`.
   CompletionAnswer(CompletionRequest request, std::shared_ptr<const Tokenizer> tokenizer, std::string id,
-                   std::string model, std::shared_ptr<Exchange> exchange, Metrics& metrics,
-                   std::function<void(int)> done);
+                   std::string model, std::shared_ptr<Exchange> exchange, Metrics& metrics, std::string path);
   ~CompletionAnswer();
   CompletionAnswer(const CompletionAnswer&) = delete;
   CompletionAnswer& operator=(const CompletionAnswer&) = delete;
 
   /// Who listens to the texts of one prompt.
   std::shared_ptr<TextListener> listener(std::size_t prompt);
-  /// As `TextListener::on_abort`, before anything was made.
-  void refuse(const HttpResponse& response);
 
  private:
   class Listener;
@@ -66,7 +62,7 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
   Clock::time_point start_ = Clock::now();
   std::shared_ptr<Exchange> exchange_;
   Metrics& metrics_;
-  std::function<void(int)> done_;
+  std::string path_;
   std::vector<Text> texts_;
   std::size_t missing_;
   std::uint64_t generated_ = 0;

@@ -238,11 +238,12 @@ void read_sampling(Fields& fields, const Tokenizer& tokenizer, const CompletionL
   }
   sampling.temperature = static_cast<float>(fields.number("temperature", 1, 0, 100));
   sampling.top_p = static_cast<float>(fields.number("top_p", 1, 0, 1));
-  if (sampling.top_p == 0) sampling.top_k = 1;  // the most probable token alone
-  if (sampling.top_p == 0) sampling.top_p = 1;
+  sampling.top_k = fields.whole("top_k", 0, 0, INT32_MAX);
+  if (sampling.top_p == 0) {  // the most probable token alone
+    sampling.top_p = 1;
+    sampling.top_k = 1;
+  }
   sampling.min_p = static_cast<float>(fields.number("min_p", 0, 0, 1));
-  if (sampling.top_k == 0) sampling.top_k = fields.whole("top_k", 0, 0, INT32_MAX);
-  fields.pass_over({"top_k"});
   sampling.presence_penalty = static_cast<float>(fields.number("presence_penalty", 0, -2, 2));
   sampling.frequency_penalty = static_cast<float>(fields.number("frequency_penalty", 0, -2, 2));
   sampling.repetition_penalty = static_cast<float>(fields.number("repetition_penalty", 1, 0.01, 100));

@@ -158,13 +158,6 @@ class Held : public Exchange {
   std::atomic<bool> over_{false};
 };
 
-template <class Body>
-void fill(http::response<Body>& message, const HttpResponse& response) {
-  message.set(http::field::server, "ecp/" + std::string(version()));
-  message.set(http::field::content_type, response.content_type);
-  for (const auto& [name, value] : response.headers) message.set(name, value);
-}
-
 /// Status of what couldn't be read as a request; 0: nobody is there to be told.
 std::pair<int, std::string> fault_of(const error_code& error, const HttpLimits& limits) {
   if (error == http::error::body_limit) {
@@ -184,10 +177,15 @@ std::pair<int, std::string> fault_of(const error_code& error, const HttpLimits& 
 }  // namespace
 
 struct HttpServer::Impl {
-  Impl(const HttpLimits& with, HttpHandler how, HttpFault faults)
-      : limits(with), handler(std::move(how)), fault(std::move(faults)), acceptor(context) {}
+  Impl(const HttpLimits& with, Headers always, HttpHandler how, HttpFault faults)
+      : limits(with),
+        headers(std::move(always)),
+        handler(std::move(how)),
+        fault(std::move(faults)),
+        acceptor(context) {}
 
   HttpLimits limits;
+  Headers headers;
   HttpHandler handler;
   HttpFault fault;
   asio::io_context context{1};
@@ -274,6 +272,14 @@ struct HttpServer::Impl {
     co_return std::get<0>(co_await http::async_read(stream, buffer, parser, use_result));
   }
 
+  template <class Body>
+  void fill(http::response<Body>& message, const HttpResponse& response) const {
+    message.set(http::field::server, "ecp/" + std::string(version()));
+    message.set(http::field::content_type, response.content_type);
+    for (const auto& [name, value] : headers) message.set(name, value);
+    for (const auto& [name, value] : response.headers) message.set(name, value);
+  }
+
   /// What the client still sends is read for a moment: to close at once would take the answer from it.
   asio::awaitable<void> refuse(beast::tcp_stream& stream, HttpResponse response) {
     http::response<http::string_body> message(static_cast<http::status>(response.status), 11);
@@ -308,7 +314,6 @@ struct HttpServer::Impl {
       plain.method = request.method_string();
       plain.path = target.substr(0, target.find('?'));
       plain.authorization = request[http::field::authorization];
-      plain.origin = request[http::field::origin];
       plain.body = std::move(request.body());
       const bool head_only = request.method() == http::verb::head;
       if (head_only) plain.method = "GET";
@@ -322,7 +327,8 @@ struct HttpServer::Impl {
       stream.socket().cancel(ignored);
       co_await asio::post(use_result);
     }
-    co_return written&& keep && (chunked || !answer->take().in_pieces);
+    const bool go_on = written && keep;
+    co_return go_on;
   }
 
   /// Notices a client that goes. What it sends meanwhile, the next request, stays where it is.
@@ -338,6 +344,7 @@ struct HttpServer::Impl {
     *watching = false;
   }
 
+  /// True if the answer is whole and the connection still of use.
   asio::awaitable<bool> write(beast::tcp_stream& stream, Answer& answer,
                               const http::request<http::string_body>& request, bool keep, bool chunked) {
     const bool head_only = request.method() == http::verb::head;
@@ -386,16 +393,16 @@ struct HttpServer::Impl {
         if (error) co_return false;
       }
       if (!news.ended) continue;
-      if (!chunked) co_return true;
+      if (!chunked) co_return false;  // the connection's end is the answer's
       const auto [error, count] = co_await asio::async_write(stream, http::make_chunk_last(), use_result);
       co_return !error;
     }
   }
 };
 
-HttpServer::HttpServer(const std::string& address, int port, const HttpLimits& limits, HttpHandler handler,
-                       HttpFault fault)
-    : impl_(std::make_unique<Impl>(limits, std::move(handler), std::move(fault))) {
+HttpServer::HttpServer(const std::string& address, int port, const HttpLimits& limits, Headers headers,
+                       HttpHandler handler, HttpFault fault)
+    : impl_(std::make_unique<Impl>(limits, std::move(headers), std::move(handler), std::move(fault))) {
   impl_->listen(address, port);
 }
 

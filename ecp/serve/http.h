@@ -21,7 +21,6 @@ struct HttpRequest {
   std::string path;    // "/v1/models", without what follows a '?'
   std::string body;
   std::string authorization;  // "Bearer ...", or empty
-  std::string origin;         // of a page in a browser, or empty
 };
 
 struct HttpResponse {
@@ -64,9 +63,11 @@ struct HttpLimits {
 /// Exchanges must not outlive it.
 class HttpServer {
  public:
+  using Headers = std::vector<std::pair<std::string, std::string>>;
   /// Listens. Port 0: any that is free. Fails, naming the address, where that isn't possible.
-  HttpServer(const std::string& address, int port, const HttpLimits& limits, HttpHandler handler,
-             HttpFault fault);
+  /// Every answer has `headers`.
+  HttpServer(const std::string& address, int port, const HttpLimits& limits, Headers headers,
+             HttpHandler handler, HttpFault fault);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

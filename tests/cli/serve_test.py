@@ -2,18 +2,14 @@
 
 import contextlib
 import json
-import os
 import pathlib
 import signal
 import subprocess
 import threading
 import unittest
 
-from serving import Server
+from serving import ECP, Server
 from support import written_checkpoints
-
-BINARIES = pathlib.Path(os.environ["ECP_BINARY_DIR"])
-ECP = str(BINARIES / "ecp")
 
 
 def setUpModule():
@@ -218,6 +214,10 @@ class Otherwise(unittest.TestCase):
             status, headers, _ = server.ask("/v1/models", headers={"Authorization": "Bearer secret"})
             self.assertEqual((status, headers["Access-Control-Allow-Origin"]), (200, "*"))
             self.assertEqual(server.ask("/v1/models", method="OPTIONS")[0], 204)
+            key = {"Authorization": "Bearer secret"}
+            for body, status in (({"prompt": "a"}, 200), ({"prompt": "a", "stream": True}, 200), ({"prompt": 5}, 400)):
+                got, headers, _ = server.ask("/v1/completions", body, headers=key)
+                self.assertEqual((got, headers["Access-Control-Allow-Origin"]), (status, "*"))
 
     def test_a_full_queue_says_so(self):
         with Server(checkpoints / "bytes", "--slots", "1", "--queue", "1") as server:
@@ -230,8 +230,10 @@ class Otherwise(unittest.TestCase):
             status, headers, text = server.ask("/v1/completions", {"prompt": "a"})
             self.assertEqual((status, headers["Retry-After"]), (429, "1"))
             self.assertEqual(json.loads(text)["error"]["type"], "rate_limit_error")
+            waiting.close()  # whoever goes leaves the queue, though the slot is taken
+            self.assertTrue(server.wait_until(lambda: server.metric("ecp_queue") == 0))
+            self.assertEqual(server.metric("ecp_slots_busy"), 1)
             working.close()
-            waiting.close()
 
     def test_deadlines(self):
         with Server(checkpoints / "bytes", "--deadline", "1", "--max-tokens", "1000000000") as server:

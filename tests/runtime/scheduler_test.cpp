@@ -148,14 +148,19 @@ TEST_F(SchedulerTest, WhoIsCancelledOrLateFreesItsSlot) {
   scheduler.submit(request(3, 4), after);
   EXPECT_EQ(scheduler.submit(request(4, 4), std::make_shared<Heard>()), nullptr);  // the queue is full
   EXPECT_EQ(scheduler.state().waiting, 2);
-  ticket->cancel();
-  late->wait();
+  late->wait();  // while it still waits for the slot
   EXPECT_EQ(late->aborted, Abort::deadline);
+  const auto gone = std::make_shared<Heard>();
+  scheduler.submit(request(5, 4), gone)->cancel();
+  while (scheduler.state().waiting > 1) std::this_thread::yield();
+  EXPECT_EQ(endless->aborted, std::nullopt);
+  EXPECT_EQ(scheduler.state().cancelled, 1u);
+  ticket->cancel();
   after->wait();
   EXPECT_EQ(after->texts[0], alone(request(3, 4)));
   const std::int64_t told = endless->tokens();
   EXPECT_FALSE(endless->aborted.has_value());
-  EXPECT_EQ(scheduler.state().cancelled, 1u);
+  EXPECT_EQ(scheduler.state().cancelled, 2u);
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
   EXPECT_EQ(endless->tokens(), told);
 }

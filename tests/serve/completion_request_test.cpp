@@ -62,7 +62,8 @@ TEST(CompletionRequestTest, WhatIsAbsentIsAsOpenAiHasIt) {
   EXPECT_EQ(request.sampling.logprobs, -1);
   EXPECT_FALSE(request.stream || request.echo || request.has_seed);
   EXPECT_THAT(parsed("{}").prompts, ElementsAre(ElementsAre('\n')));  // a document's beginning
-  EXPECT_EQ(parsed(R"({"prompt": "a", "top_p": 0})").sampling.top_k, 1);
+  EXPECT_EQ(parsed(R"({"prompt": "a", "top_p": 0, "top_k": 5})").sampling.top_k, 1);
+  EXPECT_EQ(refused(R"({"prompt": "a", "top_p": 0, "top_k": -5})").field, "top_k");
 }
 
 TEST(CompletionRequestTest, PromptsAreTextOrTokensOneOrMany) {
