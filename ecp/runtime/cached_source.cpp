@@ -24,6 +24,11 @@ void Decoders::give(std::unique_ptr<Decoder> decoder) {
   idle_.push_back(std::move(decoder));
 }
 
+const std::string& Decoders::hash() {
+  std::call_once(hashed_, [&] { hash_ = weights_->hash(); });
+  return hash_;
+}
+
 CachedSource::CachedSource(std::shared_ptr<Decoders> decoders)
     : CachedSource(decoders, StreamCache(decoders->config(), decoders->layout())) {}
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "ecp/base/parallel.h"
@@ -21,6 +22,8 @@ class Decoders {
 
   [[nodiscard]] const StreamLayout& layout() const { return layout_; }
   [[nodiscard]] const ModelConfig& config() const { return weights_->config(); }
+  /// Of the weights, computed once.
+  [[nodiscard]] const std::string& hash();
 
   /// Calls work(decoder) with one that nobody else has meanwhile.
   template <class Work>
@@ -39,6 +42,8 @@ class Decoders {
   ThreadPool pool_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Decoder>> idle_;
+  std::once_flag hashed_;
+  std::string hash_;
 };
 
 class CachedSource : public LogitSource {
@@ -58,6 +63,10 @@ class CachedSource : public LogitSource {
   [[nodiscard]] bool beyond_trained_length() const override {
     return rows() > 0 && decoders_->layout().beyond_trained(rows() - 1);
   }
+
+  /// Where the stream stands, for those who save it or put another there.
+  [[nodiscard]] StreamCache& stream() { return stream_; }
+  [[nodiscard]] Decoders& decoders() const { return *decoders_; }
 
   /// Appends tokens[i] to the stream of sources[i], all of the same decoders, together (`Decoder::step`).
   static void step(std::span<CachedSource* const> sources, std::span<const Token> tokens,

@@ -13,6 +13,23 @@ Generation::Generation(std::shared_ptr<const Tokenizer> tokenizer, const Samplin
   set_sampling(sampling);
 }
 
+Generation::Generation(std::shared_ptr<const Tokenizer> tokenizer, GenerationState state,
+                       std::int64_t history)
+    : Generation(std::move(tokenizer), state.sampling, history) {
+  history_ = std::move(state.history);
+  counts_ = std::move(state.counts);
+  generated_ = state.generated;
+  since_prompt_ = state.since_prompt;
+  finish_ = state.finish;
+  characters_.push(state.character);
+  stops_ = StopMatcher(sampling_.stop, std::move(state.held), state.stopped);
+}
+
+GenerationState Generation::state() const {
+  return {sampling_,     history_,        counts_, generated_, since_prompt_, finish_, characters_.pending(),
+          stops_.held(), stops_.stopped()};
+}
+
 void Generation::set_sampling(const Sampling& sampling) {
   sampling.validate();
   sampling_ = sampling;

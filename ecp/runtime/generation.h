@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ecp/runtime/sampling.h"
+#include "ecp/runtime/session_state.h"
 #include "ecp/runtime/text_stream.h"
 #include "ecp/text/tokenizer.h"
 
@@ -17,6 +18,10 @@ class Generation {
  public:
   /// `tokenizer` may be null: then tokens only. The last `history` tokens are kept, −1: all.
   Generation(std::shared_ptr<const Tokenizer> tokenizer, const Sampling& sampling, std::int64_t history);
+
+  /// Goes on from where another stood.
+  Generation(std::shared_ptr<const Tokenizer> tokenizer, GenerationState state, std::int64_t history);
+  [[nodiscard]] GenerationState state() const;
 
   [[nodiscard]] const Sampling& sampling() const { return sampling_; }
   void set_sampling(const Sampling& sampling);

@@ -60,4 +60,6 @@ std::shared_ptr<const Model> Model::create(const ModelConfig& config, std::span<
 
 Session Model::session(const Sampling& sampling) const { return {shared_from_this(), sampling}; }
 
+Session Model::restore(const Path& session) const { return Session::restore(shared_from_this(), session); }
+
 }  // namespace ecp

@@ -47,6 +47,8 @@ class Model : public std::enable_shared_from_this<Model> {
   Model& operator=(const Model&) = delete;
 
   [[nodiscard]] Session session(const Sampling& sampling = {}) const;
+  /// The session that `Session::save` wrote.
+  [[nodiscard]] Session restore(const Path& session) const;
   [[nodiscard]] const ModelConfig& config() const { return config_; }
   [[nodiscard]] const std::shared_ptr<const Tokenizer>& tokenizer() const { return tokenizer_; }
 

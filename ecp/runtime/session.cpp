@@ -9,6 +9,7 @@
 #include "ecp/runtime/logit_source.h"
 #include "ecp/runtime/model.h"
 #include "ecp/runtime/sampler.h"
+#include "ecp/runtime/session_file.h"
 
 namespace ecp {
 
@@ -26,6 +27,14 @@ struct Session::State {
         logits_valid(other.logits_valid),
         pending(other.pending),
         generation(other.generation) {}
+  /// As it stood in a file.
+  State(std::shared_ptr<const Model> of, std::unique_ptr<LogitSource> restored, runtime::SessionState saved)
+      : model(std::move(of)),
+        source(std::move(restored)),
+        logits(std::move(saved.logits)),
+        logits_valid(!logits.empty()),
+        pending(saved.pending),
+        generation(model->tokenizer(), std::move(saved.generation), source->history()) {}
 
   /// Feeds the token that was drawn but not yet seen.
   void settle();
@@ -201,6 +210,66 @@ void Session::prepare(std::span<Session* const> sessions) {
 }
 
 Session Session::fork() const { return Session(std::make_unique<State>(*state_, state_->source->fork())); }
+
+namespace {
+
+std::string hash_of(const std::shared_ptr<const Tokenizer>& tokenizer) {
+  return tokenizer == nullptr ? std::string() : tokenizer->hash();
+}
+
+runtime::CachedSource& cached(LogitSource& source) {
+  auto* const found = dynamic_cast<runtime::CachedSource*>(&source);
+  require(found != nullptr,
+          "this model's window is computed anew for each token: its sessions can't be saved");
+  return *found;
+}
+
+/// Fails unless a session can go on from what `file` says, which the model with this `vocab` has written.
+void check_state(const runtime::SessionState& state, std::uint64_t most_rewind, std::int64_t vocab,
+                 const std::string& file) {
+  const auto known = [&](Token token) { return static_cast<std::int64_t>(token) < vocab; };
+  const auto& history = state.generation.history;
+  const std::uint64_t position = static_cast<std::uint64_t>(state.rows) + (state.pending ? 1 : 0);
+  const bool logits_fit =
+      state.logits.empty() || (std::ssize(state.logits) == vocab && !state.pending && state.rows > 0);
+  require(logits_fit, "{}: logits: expected {}, got {}", file, vocab, state.logits.size());
+  require(std::all_of(history.begin(), history.end(), known), "{}: history: expected tokens below {}", file,
+          vocab);
+  require(history.size() >= std::min(position, most_rewind + 1) &&
+              (!state.pending || (known(*state.pending) && history.back() == *state.pending)),
+          "{}: history: expected the stream's last tokens", file);
+}
+
+}  // namespace
+
+void Session::save(const Path& path) const {
+  const State& state = *state_;
+  runtime::CachedSource& source = cached(*state.source);
+  runtime::StreamCache& stream = source.stream();
+  runtime::SessionState saved{source.decoders().hash(),
+                              hash_of(state.model->tokenizer()),
+                              stream.rows(),
+                              stream.written(),
+                              state.pending,
+                              {},
+                              state.generation.state()};
+  if (state.logits_valid) saved.logits = state.logits;
+  runtime::write_session(path, saved, stream, source.decoders().layout(), state.model->config());
+}
+
+Session Session::restore(std::shared_ptr<const Model> model, const Path& path) {
+  auto source = model->new_source();
+  runtime::CachedSource& into = cached(*source);
+  const runtime::SessionFile file(path);
+  runtime::SessionState saved = file.state();
+  require(saved.model == into.decoders().hash() && saved.tokenizer == hash_of(model->tokenizer()),
+          "'{}': a session of another model, or of this one with other weights", path.string());
+  file.read_cache(into.stream(), into.decoders().layout(), model->config());
+  auto state = std::make_unique<State>(model, std::move(source), std::move(saved));
+  Session session(std::move(state));
+  check_state(file.state(), session.most_rewind(), model->config().vocab, path.string());
+  return session;
+}
 
 std::uint64_t Session::most_rewind() const {
   const State& state = *state_;

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ecp/base/files.h"
 #include "ecp/runtime/sampling.h"
 #include "ecp/text/tokenizer.h"
 
@@ -52,12 +53,17 @@ class Session {
 
   /// Another session that goes on from here, with its own sampling from the next token on.
   [[nodiscard]] Session fork() const;
+  /// The session that `save` wrote. Fails, naming the file, if it is damaged or of another model.
+  static Session restore(std::shared_ptr<const Model> model, const Path& path);
   /// Tokens that can be taken back. An endless stream keeps no more than its next rows can see, so these are
   /// few at worst; a stream that keeps everything can go back to its beginning.
   [[nodiscard]] std::uint64_t most_rewind() const;
   /// Takes the last `tokens` back, as if they hadn't been seen. As after a prompt, `next` may then give
   /// `max_tokens` more. Fails if they are more than `most_rewind`.
   void rewind(std::uint64_t tokens);
+  /// Writes everything that is needed to go on later (`restore`), in this program or another, as if
+  /// nothing had been between: caches, what was drawn, held back and counted, the sampling (docs/formats.md).
+  void save(const Path& path) const;
   /// How tokens are chosen from the next one on, as after a prompt.
   void set_sampling(const Sampling& sampling);
   [[nodiscard]] const Sampling& sampling() const;

@@ -97,6 +97,16 @@ std::int64_t StreamCache::most_rewind(const StreamLayout& layout) const {
   return rows;
 }
 
+void StreamCache::resume(const StreamLayout& layout, std::int64_t rows, std::int64_t written) {
+  require(rows >= 0 && rows <= written &&
+              (layout.frame() == 0 || rows == written ||
+               layout.first_seen(rows) >= std::max<std::int64_t>(0, written - layout.frame())),
+          "a stream of {} rows can't be gone on from: the keys they see are gone", rows);
+  rows_ = rows;
+  written_ = written;
+  for (KeyValueCache& layer : layers_) layer.reserve(written);
+}
+
 void StreamCache::reserve(std::int64_t rows) {
   for (KeyValueCache& layer : layers_) layer.reserve(rows_ + rows);
 }

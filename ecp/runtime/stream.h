@@ -9,6 +9,7 @@
 // ends, with absolute positions.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -102,6 +103,16 @@ class StreamCache {
   [[nodiscard]] std::int64_t most_rewind(const StreamLayout& layout) const;
   /// Takes the last `rows` back, at most `most_rewind` of them.
   void rewind(std::int64_t rows) { rows_ -= rows; }
+
+  /// The most rows there were, before some were taken back.
+  [[nodiscard]] std::int64_t written() const { return written_; }
+  /// Slots of each layer's cache that hold something, from 0 on.
+  [[nodiscard]] std::int64_t slots(const StreamLayout& layout) const {
+    return layout.frame() > 0 ? std::min(written_, layout.frame()) : written_;
+  }
+  /// Stands where another stream of `rows` rows stood, of which there had been `written`; what the slots then
+  /// hold is to be filled in. Fails if those rows could not be gone on from.
+  void resume(const StreamLayout& layout, std::int64_t rows, std::int64_t written);
 
   /// Makes room for `rows` more.
   void reserve(std::int64_t rows);

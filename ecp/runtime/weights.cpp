@@ -6,6 +6,8 @@
 #include <span>
 
 #include "ecp/base/error.h"
+#include "ecp/base/hash.h"
+#include "ecp/config/config_file.h"
 #include "ecp/config/parameters.h"
 #include "ecp/weights/quantized.h"
 
@@ -162,6 +164,15 @@ Weights::Weights(const ModelConfig& config, const Find& find) : config_(config) 
     classifier = loader.linear({"classifier"});
   }
   memory_ = loader.take();
+}
+
+std::string Weights::hash() const {
+  Hasher hasher;
+  hasher.update(to_json(config_));
+  for (const FloatBuffer& buffer : memory_) {
+    hasher.update(buffer.data(), static_cast<std::size_t>(buffer.size()) * sizeof(float));
+  }
+  return hasher.digest();
 }
 
 }  // namespace ecp::runtime

@@ -48,6 +48,8 @@ class Weights {
   Linear classifier;
 
   [[nodiscard]] const ModelConfig& config() const { return config_; }
+  /// Of the configuration and all values as they are kept. Reads everything.
+  [[nodiscard]] std::string hash() const;
 
  private:
   ModelConfig config_;
