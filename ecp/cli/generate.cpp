@@ -21,6 +21,7 @@
 #include "ecp/base/system.h"
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
+#include "ecp/cli/interactive.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/runtime/model.h"
 
@@ -28,11 +29,11 @@ namespace ecp::cli {
 namespace {
 
 struct Options {
-  std::string checkpoint, prompt, prompt_file, dash, stream;
+  std::string checkpoint, prompt, prompt_file, dash, stream, load_session, save_session;
   std::vector<std::uint64_t> tokens;
   Sampling sampling;
   int threads = 0;
-  bool json = false, quiet = false;
+  bool json = false, quiet = false, interactive = false;
 };
 
 /// Writes and flushes. False if nobody reads any more, or on Ctrl-C; fails on everything else.
@@ -70,9 +71,14 @@ class Run {
   Run(const Options& options, const LoadModel& load)
       : options_(options),
         model_(load(options.checkpoint, options.threads)),
-        session_(model_->session(options.sampling)) {}
+        session_(first_session()),
+        generated_before_(session_.generated()) {}
 
   void operator()() {
+    if (options_.interactive) {
+      feed_prompt();
+      return write_in_turns(model_, std::move(session_), options_.quiet);
+    }
     by_token_ = !options_.tokens.empty() || model_->tokenizer() == nullptr;
     require(!by_token_ || !options_.tokens.empty(),
             "checkpoint '{}' has no tokenizer: expected a prompt as --tokens", options_.checkpoint);
@@ -106,12 +112,23 @@ class Run {
       show("\n");
     }
     report(prompt_time.count(), time.count());
+    if (!options_.save_session.empty()) session_.save(options_.save_session);
     if (const int signal = stop_requested(); signal != 0 && options_.stream.empty())
       throw CLI::RuntimeError(128 + signal);
   }
 
  private:
   using Clock = std::chrono::steady_clock;
+
+  [[nodiscard]] Session first_session() const {
+    const ModelConfig& config = model_->config();
+    require(!config.is_latent() || (options_.save_session.empty() && options_.load_session.empty()),
+            "--save-session, --load-session: architecture {} has no cache to save", config.architecture);
+    if (options_.load_session.empty()) return model_->session(options_.sampling);
+    Session session = model_->restore(options_.load_session);
+    session.set_sampling(options_.sampling);
+    return session;
+  }
 
   /// Returns what the prompt looks like.
   std::string feed_prompt() {
@@ -146,14 +163,16 @@ class Run {
   }
 
   [[nodiscard]] double rate(double seconds) const {
-    return seconds > 0 ? static_cast<double>(session_.generated()) / seconds : 0;
+    return seconds > 0 ? static_cast<double>(generated()) / seconds : 0;
   }
+  /// By this program; a session that was loaded may have seen more.
+  [[nodiscard]] std::uint64_t generated() const { return session_.generated() - generated_before_; }
 
   [[nodiscard]] std::string result(const std::string& prompt, const std::string& text, double seconds) const {
     const nlohmann::ordered_json json = {{"prompt", prompt},
                                          {"text", text},
-                                         {"prompt_tokens", session_.position() - session_.generated()},
-                                         {"generated_tokens", session_.generated()},
+                                         {"prompt_tokens", session_.position() - generated()},
+                                         {"generated_tokens", generated()},
                                          {"seconds", seconds},
                                          {"tokens_per_second", rate(seconds)}};
     return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -165,14 +184,14 @@ class Run {
         model_->config().is_latent()
             ? fmt::format("{:.3g} s a token", rate(seconds) > 0 ? 1 / rate(seconds) : 0)
             : "cache " + format_bytes(session_.cache_bytes());
-    fmt::print(stderr, "ecp: {} tokens after {} of prompt ({:.2f} s): {:.1f} tokens/s; {}\n",
-               session_.generated(), session_.position() - session_.generated(), prompt_seconds,
-               rate(seconds), memory);
+    fmt::print(stderr, "ecp: {} tokens after {} of prompt ({:.2f} s): {:.1f} tokens/s; {}\n", generated(),
+               session_.position() - generated(), prompt_seconds, rate(seconds), memory);
   }
 
   const Options& options_;
   std::shared_ptr<const Model> model_;
   Session session_;
+  std::uint64_t generated_before_;
   bool by_token_ = false, noted_ = false;
 };
 
@@ -185,9 +204,10 @@ void generate(Options& options, const LoadModel& load) {
     options.sampling.ignore_end_of_text = true;
   }
   options.sampling.validate();
-  const StopRequests stop_requests;  // the first Ctrl-C ends generation between two tokens
-  std::signal(SIGPIPE, SIG_IGN);     // a reader that went away shows in the result of writing
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that went away shows in the result of writing
   Run run(options, load);
+  if (options.interactive) return run();  // where Ctrl-C ends a text, not the program
+  const StopRequests stop_requests;       // the first Ctrl-C ends generation between two tokens
   run();
 }
 
@@ -244,10 +264,19 @@ void add_generate(CLI::App& app, LoadModel load) {
   command->add_option("--stream", options->stream, "'forever': go on until Ctrl-C, past the ends of texts")
       ->check(CLI::IsMember({"forever"}))
       ->excludes("--max-tokens");
+  auto* interactive = command->add_flag("--interactive", options->interactive,
+                                        "Write in turns with the model: line editing, Ctrl-C stops a text");
+  command
+      ->add_option("--load-session", options->load_session,
+                   "Go on from a session that was saved, with the options given here")
+      ->check(CLI::ExistingFile);
+  auto* save = command->add_option("--save-session", options->save_session,
+                                   "Write the session at the end, to be gone on from");
+  for (CLI::Option* one : {dash, tokens, save}) interactive->excludes(one);
   command->add_option("--threads", options->threads, "0: all available CPUs")
       ->capture_default_str()
       ->check(whole_number(0, most_threads));
-  command->add_flag("--json", options->json, "Print one JSON object at the end");
+  command->add_flag("--json", options->json, "Print one JSON object at the end")->excludes(interactive);
   command->add_flag("--quiet", options->quiet, "No figures and notes on standard error");
   command->footer(
       "perceiver_ar, double, split and compressed have no cache: LibTorch computes their window anew for\n"
@@ -256,7 +285,10 @@ void add_generate(CLI::App& app, LoadModel load) {
       "  ecp generate runs/austen --prompt 'It is a truth' --max-tokens 200\n"
       "  ecp generate runs/austen --prompt-file chapter.txt --temperature 0.7 --top-p 0.9 --seed 7\n"
       "  echo 'Dear Jane,' | ecp generate runs/austen - --stop 'Yours'\n"
-      "  ecp generate runs/austen --stream forever");
+      "  ecp generate runs/austen --stream forever\n"
+      "  ecp generate runs/austen --prompt-file book.txt --max-tokens 0 --save-session book.session\n"
+      "  ecp generate runs/austen --load-session book.session --prompt ' And then'\n"
+      "  ecp generate runs/austen --interactive");
   command->callback([options, load = std::move(load)] { generate(*options, load); });
 }
 
