@@ -24,9 +24,10 @@ struct Route {
 };
 
 constexpr std::array routes{
-    Route{"POST", "/v1/completions"}, Route{"POST", "/v1/chat/completions"}, Route{"GET", "/v1/models"},
-    Route{"POST", "/tokenize"},       Route{"POST", "/detokenize"},          Route{"GET", "/health"},
-    Route{"GET", "/metrics"},
+    Route{"POST", "/v1/completions"}, Route{"POST", "/v1/chat/completions"},
+    Route{"GET", "/v1/models"},       Route{"POST", "/tokenize"},
+    Route{"POST", "/detokenize"},     Route{"GET", "/tokenizer_info"},
+    Route{"GET", "/health"},          Route{"GET", "/metrics"},
 };
 
 HttpResponse json_response(const json& value) {
@@ -55,13 +56,30 @@ bool same_secret(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-/// The only field of a body, of the right kind.
-json field_of(std::string_view body, const char* name) {
-  const json object = json::parse(body, nullptr, false);
+/// The only field of a body.
+json field_of(const json& object, const char* name) {
   if (!object.is_object() || object.size() != 1 || !object.contains(name)) {
     throw BadRequest(400, "invalid_json", name, fmt::format("the body: expected {{\"{}\": ...}}", name));
   }
   return object[name];
+}
+
+/// The text to be tokenized: "text", or as vLLM's clients have it "prompt", which may come with the wish for
+/// no special tokens: there are none.
+json text_of(std::string_view body) {
+  json object = json::parse(body, nullptr, false);
+  const char* name = object.is_object() && object.contains("prompt") ? "prompt" : "text";
+  if (object.is_object() && name == std::string_view("prompt") && object.contains("add_special_tokens")) {
+    if (object["add_special_tokens"] != false) {
+      throw BadRequest(400, "invalid_value", "add_special_tokens", "add_special_tokens: expected false");
+    }
+    object.erase("add_special_tokens");
+  }
+  json text = field_of(object, name);
+  if (!text.is_string()) {
+    throw BadRequest(400, "invalid_value", name, fmt::format("{}: expected a string", name));
+  }
+  return text;
 }
 
 }  // namespace
@@ -143,6 +161,7 @@ HttpResponse Api::answer(const HttpRequest& request) {
   }
   if (path == "/tokenize") return tokenize(request.body);
   if (path == "/detokenize") return detokenize(request.body);
+  if (path == "/tokenizer_info") return tokenizer_info();
   return error_response(404, fmt::format("no path '{}'{}", path, did_you_mean(path, names)), "unknown_path");
 }
 
@@ -164,8 +183,7 @@ HttpResponse Api::models(const std::string& path) const {
 }
 
 HttpResponse Api::tokenize(std::string_view body) const {
-  const json text = field_of(body, "text");
-  if (!text.is_string()) throw BadRequest(400, "invalid_value", "text", "text: expected a string");
+  const json text = text_of(body);
   const Tokenizer& tokenizer = *scheduler_.model().tokenizer();
   const std::vector<Token> tokens = tokenizer.encode(text.get<std::string>());
   json pieces = json::array();
@@ -176,7 +194,7 @@ HttpResponse Api::tokenize(std::string_view body) const {
 HttpResponse Api::detokenize(std::string_view body) const {
   const Tokenizer& tokenizer = *scheduler_.model().tokenizer();
   std::string text;
-  const json tokens = field_of(body, "tokens");
+  const json tokens = field_of(json::parse(body, nullptr, false), "tokens");
   if (!tokens.is_array()) throw BadRequest(400, "invalid_value", "tokens", "tokens: expected a list");
   for (const json& token : tokens) {
     if (!token.is_number_integer() || token < 0 || token >= tokenizer.vocab_size()) {
@@ -186,7 +204,23 @@ HttpResponse Api::detokenize(std::string_view body) const {
     }
     text += tokenizer.bytes_of(token.get<Token>());
   }
-  return json_response({{"text", text}});
+  return json_response({{"text", text}, {"prompt", text}});
+}
+
+HttpResponse Api::tokenizer_info() const {
+  const Tokenizer& tokenizer = *scheduler_.model().tokenizer();
+  json info = {{"kind", tokenizer.kind()},
+               {"vocabulary", tokenizer.vocab_size()},
+               {"end_of_text", nullptr},
+               {"bos_token", nullptr},
+               {"eos_token", nullptr}};
+  // As vLLM's clients have it, these are texts that encode as the token; an end of text has none.
+  if (const auto end = tokenizer.end_of_text()) {
+    info["end_of_text"] = *end;
+  } else {
+    info["bos_token"] = "\n";
+  }
+  return json_response(info);
 }
 
 void Api::complete(const HttpRequest& request, bool chat, const std::shared_ptr<Exchange>& exchange) {

@@ -44,6 +44,7 @@ class Api {
   HttpResponse models(const std::string& path) const;
   HttpResponse tokenize(std::string_view body) const;
   HttpResponse detokenize(std::string_view body) const;
+  [[nodiscard]] HttpResponse tokenizer_info() const;
   void complete(const HttpRequest& request, bool chat, const std::shared_ptr<Exchange>& exchange);
   [[nodiscard]] bool allowed(const HttpRequest& request) const;
   void respond(const std::string& path, Exchange& exchange, HttpResponse response);

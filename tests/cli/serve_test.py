@@ -120,7 +120,13 @@ class Serving(unittest.TestCase):
         self.assertEqual(self.server.json("/v1/models/huge")[0], 404)
         status, answer = self.server.json("/tokenize", {"text": "aé"})
         self.assertEqual((status, answer["tokens"], answer["pieces"]), (200, [97, 195, 169], ["a", "bytes:\\xc3", "bytes:\\xa9"]))
-        self.assertEqual(self.server.json("/detokenize", {"tokens": [97, 195, 169]})[1], {"text": "aé"})
+        self.assertEqual(self.server.json("/detokenize", {"tokens": [97, 195, 169]})[1],
+                         {"text": "aé", "prompt": "aé"})
+        as_vllm = {"prompt": "aé", "add_special_tokens": False}
+        self.assertEqual(self.server.json("/tokenize", as_vllm)[1]["tokens"], [97, 195, 169])
+        self.assertEqual(self.server.json("/tokenize", {**as_vllm, "add_special_tokens": True})[0], 400)
+        self.assertEqual(self.server.json("/tokenizer_info")[1],
+                         {"kind": "bytes", "vocabulary": 256, "end_of_text": None, "bos_token": "\n", "eos_token": None})
         self.assertEqual(self.server.json("/detokenize", {"tokens": [256]})[0], 400)
         self.assertEqual(self.server.json("/tokenize", {"test": "a"})[0], 400)
         self.assertGreaterEqual(self.server.metric("ecp_steps_total"), 0)
