@@ -60,6 +60,8 @@ StopRequests::~StopRequests() {
   noting = false;
 }
 
+void StopRequests::forget() noexcept { noted = 0; }
+
 void leave_stop_requests_to_others() noexcept {
   sigset_t signals;
   ::sigemptyset(&signals);

@@ -30,6 +30,8 @@ class StopRequests {
   StopRequests(const StopRequests&) = delete;
   StopRequests& operator=(const StopRequests&) = delete;
   ~StopRequests();
+  /// The request that was noted was followed; the next one is the first again.
+  static void forget() noexcept;
 
  private:
   std::unique_ptr<std::byte[]> stack_;

@@ -119,10 +119,10 @@ class Turns {
   std::optional<std::string> next_line() {
     std::string whole;
     while (true) {
-      const StopRequests interrupts;
       const Line line = editor_.read(whole.empty() ? "> " : "| ");
       if (line.kind == Line::Kind::interrupted) {
-        if (stop_requested() == SIGTERM) throw Interrupted(SIGTERM);
+        check_terminated();
+        StopRequests::forget();
         fmt::print("\n");
         whole.clear();
         continue;
@@ -154,17 +154,15 @@ class Turns {
     const std::uint64_t generated = session_.generated();
     int signal = 0;
     at_line_end_ = false;
-    {
-      const StopRequests interrupts;
-      while ((signal = stop_requested()) == 0) {
-        const auto piece = session_.next();
-        if (!piece) break;
-        std::fwrite(piece->data(), 1, piece->size(), stdout);
-        std::fflush(stdout);
-        at_line_end_ = piece->ends_with('\n');
-      }
+    while ((signal = stop_requested()) == 0) {
+      const auto piece = session_.next();
+      if (!piece) break;
+      std::fwrite(piece->data(), 1, piece->size(), stdout);
+      std::fflush(stdout);
+      at_line_end_ = piece->ends_with('\n');
     }
-    if (signal == SIGTERM) throw Interrupted(signal);
+    check_terminated();
+    if (signal != 0) StopRequests::forget();
     if (!at_line_end_) fmt::print("\n");
     std::fflush(stdout);
     const std::chrono::duration<double> time = Clock::now() - begin;
@@ -174,6 +172,11 @@ class Turns {
                signal != 0 ? "stopped after " : "", tokens, time.count() > 0 ? tokens / time.count() : 0.0,
                session_.position(), format_bytes(session_.cache_bytes()),
                session_.beyond_trained_length() ? "; beyond the trained length" : "");
+  }
+
+  /// Ctrl-C ends a text or a line, SIGTERM the program.
+  static void check_terminated() {
+    if (stop_requested() == SIGTERM) throw Interrupted(SIGTERM);
   }
 
   bool command(const std::string& line) {
@@ -259,6 +262,7 @@ class Turns {
   Session session_;
   Sampling sampling_;
   bool quiet_;
+  StopRequests stop_requests_;
   LineEditor editor_;
   bool at_line_end_ = false;
   std::optional<Place> before_line_, before_text_;

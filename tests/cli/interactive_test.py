@@ -1,5 +1,6 @@
 """ecp generate --interactive: a person at a terminal, and lines from a pipe; sessions in files."""
 
+import codecs
 import contextlib
 import os
 import pathlib
@@ -41,6 +42,7 @@ class Person:
 
     def __init__(self, *arguments):
         self.shown = ""
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")  # a character may come in two pieces
         self.pid, self.terminal = pty.fork()
         if self.pid == 0:
             os.environ.update(TERM="xterm", ECP_HISTORY=str(checkpoints / "history"))
@@ -56,7 +58,7 @@ class Person:
             if time.monotonic() > end or not select.select([self.terminal], [], [], 30)[0]:
                 raise AssertionError(f"expected {pattern!r}, got {self.shown!r}")
             try:
-                self.shown += os.read(self.terminal, 65536).decode(errors="replace")
+                self.shown += self.decoder.decode(os.read(self.terminal, 65536))
             except OSError as error:  # the program ended
                 raise AssertionError(f"expected {pattern!r}, got {self.shown!r} and the end") from error
         self.shown = self.shown[found.end():]
