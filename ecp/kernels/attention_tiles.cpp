@@ -18,32 +18,62 @@ std::vector<Range> tiles_of(const Pattern& pattern, std::int64_t offset, std::in
   return tiles;
 }
 
-void TileKeys::set(const IntervalAttention& p, std::int64_t sample, Range rows) {
-  all = {p.keys, 0};
-  const std::int32_t* starts = p.document_start != nullptr ? p.document_start + sample * p.rows : nullptr;
-  const auto each = [&](const auto& take) {
-    // Rows of one block of the pattern see the same first key, and the same last one or each one more.
-    for (std::int64_t row = rows.begin; row < rows.end;) {
-      const Interval first = p.pattern.at(p.query_offset + row);
-      const std::int64_t stream_end = p.pattern.tile_end(p.query_offset + row);
-      const std::int64_t end = std::min(rows.end, stream_end - p.query_offset);
-      for (std::int64_t hi_of_row = first.hi; row < end; ++row, hi_of_row += p.pattern.causal() ? 1 : 0) {
-        const std::int64_t from =
-            starts != nullptr ? std::max<std::int64_t>(first.lo, starts[row]) : first.lo;
-        const std::int64_t last = std::clamp<std::int64_t>(hi_of_row - p.key_offset, 0, p.keys);
-        take(row - rows.begin, Interval{std::clamp<std::int64_t>(from - p.key_offset, 0, last), last});
-      }
+SeenKeys TileKeys::seen(std::int64_t rows, std::int64_t begin, std::int64_t size) const {
+  const auto shift = static_cast<std::int32_t>(all.lo - begin), most = static_cast<std::int32_t>(size);
+  SeenKeys found{most, 0, 0, most};
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const std::int32_t from = std::clamp(lo[i] + shift, 0, most);
+    const std::int32_t to = std::clamp(hi[i] + shift, from, most);
+    if (from < to) {
+      found.some_lo = std::min(found.some_lo, from);
+      found.some_hi = std::max(found.some_hi, to);
     }
+    found.all_lo = std::max(found.all_lo, from);
+    found.all_hi = std::min(found.all_hi, to);
+  }
+  return found;
+}
+
+void TileKeys::set(const IntervalAttention& p, std::int64_t sample, Range rows) {
+  // Counted from the first row's first key at first.
+  const std::int64_t base =
+      std::clamp<std::int64_t>(p.pattern.at(p.query_offset + rows.begin).lo - p.key_offset, 0, p.keys);
+  const auto key = [&](std::int64_t stream_key) {
+    return static_cast<std::int32_t>(std::clamp<std::int64_t>(stream_key - p.key_offset, 0, p.keys) - base);
   };
-  each([&](std::int64_t, Interval seen) {
-    if (seen.size() > 0) all = {std::min(all.lo, seen.lo), std::max(all.hi, seen.hi)};
-  });
-  if (all.hi <= all.lo) all = {0, 0};
-  each([&](std::int64_t row, Interval seen) {
-    const bool none = seen.size() == 0;
-    lo[row] = none ? 0 : static_cast<std::int32_t>(seen.lo - all.lo);
-    hi[row] = none ? 0 : static_cast<std::int32_t>(seen.hi - all.lo);
-  });
+  const std::int32_t last = static_cast<std::int32_t>(p.keys - base),
+                     first = static_cast<std::int32_t>(-base);
+  // Rows of one block of the pattern see the same first key, and the same last one or each one more.
+  for (std::int64_t row = rows.begin; row < rows.end;) {
+    const Interval seen = p.pattern.at(p.query_offset + row);
+    const std::int64_t end = std::min(rows.end, p.pattern.tile_end(p.query_offset + row) - p.query_offset);
+    const std::int32_t seen_lo = key(seen.lo), step = p.pattern.causal() ? 1 : 0;
+    // Not clamped to the first key yet: a later row's may be beyond it.
+    auto seen_hi = static_cast<std::int32_t>(
+        std::clamp<std::int64_t>(seen.hi - p.key_offset - base, first - most_rows, last));
+    for (std::int64_t i = row - rows.begin; i < end - rows.begin; ++i, seen_hi += step) {
+      lo[i] = seen_lo;
+      hi[i] = std::clamp(seen_hi, first, last);
+    }
+    row = end;
+  }
+  if (p.document_start != nullptr) {
+    const std::int32_t* starts = p.document_start + sample * p.rows + rows.begin;
+    for (std::int64_t i = 0; i < rows.size(); ++i) lo[i] = std::max(lo[i], key(starts[i]));
+  }
+  std::int32_t least = INT32_MAX, most = INT32_MIN;
+  for (std::int64_t i = 0; i < rows.size(); ++i) {
+    const bool none = hi[i] <= lo[i];
+    least = std::min(least, none ? INT32_MAX : lo[i]);
+    most = std::max(most, none ? INT32_MIN : hi[i]);
+  }
+  if (least >= most) least = most = first;
+  all = {base + least, base + most};
+  for (std::int64_t i = 0; i < rows.size(); ++i) {
+    const bool none = hi[i] <= lo[i];
+    lo[i] = none ? 0 : lo[i] - least;
+    hi[i] = none ? 0 : hi[i] - least;
+  }
   std::fill(lo + rows.size(), lo + most_rows, lo[rows.size() - 1]);
   std::fill(hi + rows.size(), hi + most_rows, hi[rows.size() - 1]);
 }

@@ -1,14 +1,16 @@
-#include <cmath>
-#include <deque>
-#include <limits>
-#include <memory>
-#include <numbers>
-#include <vector>
+#include <hwy/cache_control.h>
 
+#include <cmath>
+#include <limits>
+#include <numbers>
+
+#include "ecp/kernels/amx.h"
 #include "ecp/kernels/attention_tiles.h"
+#include "ecp/kernels/attention_walk.h"
 #include "ecp/kernels/denormals.h"
 #include "ecp/kernels/dropout.h"
 #include "ecp/kernels/interval_attention.h"
+#include "ecp/kernels/interval_attention_amx.h"
 #include "ecp/kernels/isa.h"
 #include "ecp/kernels/scratch.h"
 #include "ecp/kernels/targets.h"
@@ -45,7 +47,7 @@ struct BackwardScratch {
   Scratch keys, values, key_rows, grad_keys, grad_values;  // of a tile of keys
   Scratch packed;                                          // of a tile of queries that doesn't keep it
   Scratch scores, grad_scores, transposed, pairs;          // of the two
-  std::vector<std::unique_ptr<OpenTile>> unused;
+  TilePool<OpenTile> tiles;
 };
 
 }  // namespace ecp::kernels
@@ -153,95 +155,29 @@ class Backward {
       : p_(problem), g_(gradients), s_(scratch), sample_(sample), kv_head_(kv_head) {}
 
   void run() {
-    const auto query_tiles = tiles_of(p_.pattern, p_.query_offset, p_.rows, backward_queries);
-    const auto key_tiles = tiles_of(p_.pattern, p_.key_offset, p_.keys, backward_keys);
-    const std::int64_t group = p_.heads / p_.kv_heads;
-    std::vector<std::deque<std::unique_ptr<OpenTile>>> open(static_cast<std::size_t>(group));
     for (float& factor : scales_) factor = p_.scale;
-    std::size_t next = 0;
-    const auto head_of = [&](std::int64_t i) { return kv_head_ * group + i; };
-    const auto open_next = [&] {
-      for (std::int64_t i = 0; i < group; ++i) {
-        open[static_cast<std::size_t>(i)].push_back(opened(head_of(i), query_tiles[next]));
-      }
-      ++next;
-    };
-    const auto close_first = [&] {
-      for (std::int64_t i = 0; i < group; ++i) {
-        auto& tiles = open[static_cast<std::size_t>(i)];
-        close(head_of(i), std::move(tiles.front()));
-        tiles.pop_front();
-      }
-    };
-    for (const Range keys : key_tiles) {
-      // By the pattern alone, whose intervals never go back from a row to the next.
-      while (next < query_tiles.size() &&
-             p_.pattern.at(p_.query_offset + query_tiles[next].begin).lo < p_.key_offset + keys.end) {
-        open_next();
-      }
-      while (!open[0].empty() && !reaches(open[0].front()->rows, keys.begin)) close_first();
-      begin_keys(keys);
-      const std::int64_t next_row = next < query_tiles.size() ? query_tiles[next].begin : p_.rows;
-      const auto parts = std::min<std::int64_t>(8, static_cast<std::int64_t>(open[0].size()));
-      for (std::int64_t i = 0; i < group; ++i) {
-        std::int64_t part = 0;
-        for (const auto& tile : open[static_cast<std::size_t>(i)]) {
-          if (tile->keys.all.lo >= keys.end || keys.begin >= tile->keys.all.hi) continue;
-          if (part < parts) {
-            const Range rows = share_of_rows(next_row, backward_keys, p_.rows, part, parts);
-            for (const ReadRows* x : {&p_.q, &g_.grad_out, &g_.out}) {
-              prefetch_rows<E>(*x, sample_, head_of(i), rows, p_.width);
-            }
-            const Range next_keys = share_of_rows(keys.end, backward_keys, p_.keys, part++, parts);
-            if (i == 0) {
-              prefetch_rows<E>(p_.k, sample_, kv_head_, next_keys, p_.width);
-              prefetch_rows<E>(p_.v, sample_, kv_head_, next_keys, p_.width);
-            }
-          }
-          add(head_of(i), *tile, keys);
-        }
-      }
-      end_keys(keys);
-    }
-    while (next < query_tiles.size()) {
-      while (!open[0].empty()) close_first();
-      open_next();
-    }
-    while (!open[0].empty()) close_first();
+    walk_backward(p_, backward_queries, backward_keys, s_.tiles, *this);
   }
 
- private:
-  /// Whether some row of the tile may see keys from `key` on.
-  [[nodiscard]] bool reaches(Range rows, std::int64_t key) const {
-    return p_.pattern.at(p_.query_offset + rows.end - 1).hi > p_.key_offset + key;
-  }
+  // What the walk calls (attention_walk.h).
 
-  std::unique_ptr<OpenTile> opened(std::int64_t head, Range rows) {
-    std::unique_ptr<OpenTile> tile;
-    if (s_.unused.empty()) {
-      tile = std::make_unique<OpenTile>();
-    } else {
-      tile = std::move(s_.unused.back());
-      s_.unused.pop_back();
-    }
-    tile->rows = rows;
-    tile->is_packed = false;
-    tile->keys.set(p_, sample_, rows);
-    std::fill_n(tile->grad.take(columns_ * backward_queries), columns_ * backward_queries, 0.0f);
-    const auto out = rows_at<E>(g_.out, sample_, head, rows.begin);
-    const auto grad = rows_at<E>(g_.grad_out, sample_, head, rows.begin);
-    const float* sums = g_.log_sum_exp + (sample_ * p_.heads + head) * p_.rows + rows.begin;
+  void open(std::int64_t head, OpenTile& tile, Range rows) {
+    tile.rows = rows;
+    tile.is_packed = false;
+    tile.keys.set(p_, sample_, rows);
+    std::fill_n(tile.grad.take(columns_ * backward_queries), columns_ * backward_queries, 0.0f);
+    const auto out = rows_at<E>(g_.out, sample_, head_of(head), rows.begin);
+    const auto grad = rows_at<E>(g_.grad_out, sample_, head_of(head), rows.begin);
+    const float* sums = g_.log_sum_exp + (sample_ * p_.heads + head_of(head)) * p_.rows + rows.begin;
     for (std::int64_t i = 0; i < rows.size(); ++i) {
-      tile->delta[i] = row_dot(out.data + i * out.stride, grad.data + i * grad.stride, p_.width);
-      tile->log_sum[i] = sums[i] * std::numbers::log2e_v<float>;
+      tile.delta[i] = row_dot(out.data + i * out.stride, grad.data + i * grad.stride, p_.width);
+      tile.log_sum[i] = sums[i] * std::numbers::log2e_v<float>;
     }
-    return tile;
   }
 
-  void close(std::int64_t head, std::unique_ptr<OpenTile> tile) {
-    write_rows<E>(g_.grad_q, sample_, head, tile->rows, p_.width,
-                  tile->grad.take(columns_ * backward_queries), scales_);
-    s_.unused.push_back(std::move(tile));
+  void close(std::int64_t head, OpenTile& tile) {
+    write_rows<E>(g_.grad_q, sample_, head_of(head), tile.rows, p_.width,
+                  tile.grad.take(columns_ * backward_queries), scales_);
   }
 
   void begin_keys(Range keys) {
@@ -279,6 +215,66 @@ class Backward {
     write_rows<E>(g_.grad_k, sample_, kv_head_, keys, p_.width, grad_keys_, nullptr);
   }
 
+  /// What a tile of queries and one of keys give each other's gradients.
+  void add(std::int64_t head, OpenTile& tile, Range keys, const Upcoming& upcoming) {
+    Visible visible;
+    visible.count = tile.rows.size();
+    for (std::int64_t i = 0; i < visible.count; ++i) {
+      const std::int64_t shift = tile.keys.all.lo - keys.begin;
+      const std::int64_t lo = std::clamp<std::int64_t>(tile.keys.lo[i] + shift, 0, keys.size());
+      const std::int64_t hi = std::clamp<std::int64_t>(tile.keys.hi[i] + shift, lo, keys.size());
+      const bool none = tile.log_sum[i] == -std::numeric_limits<float>::infinity();
+      visible.lo[i] = static_cast<std::int32_t>(lo);
+      visible.hi[i] = static_cast<std::int32_t>(none ? lo : hi);
+    }
+    const auto [queries, grads, query_rows, grad_rows] = packed(head_of(head), tile);
+    const std::int64_t words = words_of<Engine>(p_.width);
+    float* p = s_.scores.take(backward_queries * panel);
+    float* ds = s_.grad_scores.take(backward_queries * panel);
+    float* transposed = s_.transposed.take(query_panels * transposed_panel);
+    for (std::int64_t first = 0; first < keys.size(); first += panel) {
+      const std::int64_t size = std::min(panel, keys.size() - first);
+      const Visible seen = visible.part(first, size);
+      const Range rows = seen.rows_seeing();
+      prefetch(head, upcoming, first / panel, (keys.size() + panel - 1) / panel);
+      score<Engine>(seen, words, queries, keys_ + first * words4_, p);
+      score<Engine>(seen, words, grads, values_ + first * words4_, ds);
+      softmax(head_of(head), tile, keys.begin + first, seen, p, ds);
+      transpose_grads(seen.count, size, ds, transposed + first / Engine::group * panel);
+      if (rows.empty()) continue;
+      const std::int64_t k = rows.begin / Engine::group, depth = words_of<Engine>(rows.end) - k;
+      to_words<Engine>(p, k * Engine::group, (k + depth) * Engine::group);
+      to_words<Engine>(ds, k * Engine::group, (k + depth) * Engine::group);
+      multiply<Engine, true>(columns_, 2, depth, grad_rows, k, 0, p + k * panel,
+                             grad_values_ + first * columns_);
+      multiply<Engine, true>(columns_, 2, depth, query_rows, k, 0, ds + k * panel,
+                             grad_keys_ + first * columns_);
+    }
+    float* sum = tile.grad.take(columns_ * backward_queries);
+    for (std::int64_t q = 0; q < query_panels; ++q) {
+      const Range seen = visible.keys_seen(q * panel, (q + 1) * panel);
+      if (seen.empty()) continue;
+      const std::int64_t k = seen.begin / Engine::group, depth = words_of<Engine>(seen.end) - k;
+      multiply<Engine, true>(columns_, 2, depth, key_rows_, k, 0,
+                             transposed + q * transposed_panel + k * panel, sum + q * panel * columns_);
+    }
+  }
+
+ private:
+  [[nodiscard]] std::int64_t head_of(std::int64_t in_group) const {
+    return kv_head_ * (p_.heads / p_.kv_heads) + in_group;
+  }
+
+  /// Part `part` of `parts` of what is upcoming: many lines asked for at once would be waited for.
+  void prefetch(std::int64_t head, const Upcoming& upcoming, std::int64_t part, std::int64_t parts) const {
+    for (const ReadRows* x : {&p_.q, &g_.grad_out, &g_.out}) {
+      prefetch_rows<E>(*x, sample_, head_of(head), part_of(upcoming.queries, part, parts), p_.width);
+    }
+    if (head > 0) return;
+    prefetch_rows<E>(p_.k, sample_, kv_head_, part_of(upcoming.keys, part, parts), p_.width);
+    prefetch_rows<E>(p_.v, sample_, kv_head_, part_of(upcoming.keys, part, parts), p_.width);
+  }
+
   struct PackedQueries {
     Left queries, grads;         // rows are queries
     Left query_rows, grad_rows;  // rows are columns
@@ -302,50 +298,6 @@ class Backward {
     pack_rows<Engine, E>(q, count, p_.width, all.query_rows);
     pack_rows<Engine, E>(grad, count, p_.width, all.grad_rows);
     return all;
-  }
-
-  /// What a tile of queries and one of keys give each other's gradients.
-  void add(std::int64_t head, OpenTile& tile, Range keys) {
-    Visible visible;
-    visible.count = tile.rows.size();
-    for (std::int64_t i = 0; i < visible.count; ++i) {
-      const std::int64_t shift = tile.keys.all.lo - keys.begin;
-      const std::int64_t lo = std::clamp<std::int64_t>(tile.keys.lo[i] + shift, 0, keys.size());
-      const std::int64_t hi = std::clamp<std::int64_t>(tile.keys.hi[i] + shift, lo, keys.size());
-      const bool none = tile.log_sum[i] == -std::numeric_limits<float>::infinity();
-      visible.lo[i] = static_cast<std::int32_t>(lo);
-      visible.hi[i] = static_cast<std::int32_t>(none ? lo : hi);
-    }
-    const auto [queries, grads, query_rows, grad_rows] = packed(head, tile);
-    const std::int64_t words = words_of<Engine>(p_.width);
-    float* p = s_.scores.take(backward_queries * panel);
-    float* ds = s_.grad_scores.take(backward_queries * panel);
-    float* transposed = s_.transposed.take(query_panels * transposed_panel);
-    for (std::int64_t first = 0; first < keys.size(); first += panel) {
-      const std::int64_t size = std::min(panel, keys.size() - first);
-      const Visible seen = visible.part(first, size);
-      const Range rows = seen.rows_seeing();
-      score<Engine>(seen, words, queries, keys_ + first * words4_, p);
-      score<Engine>(seen, words, grads, values_ + first * words4_, ds);
-      softmax(head, tile, keys.begin + first, seen, p, ds);
-      transpose_grads(seen.count, size, ds, transposed + first / Engine::group * panel);
-      if (rows.empty()) continue;
-      const std::int64_t k = rows.begin / Engine::group, depth = words_of<Engine>(rows.end) - k;
-      to_words<Engine>(p, k * Engine::group, (k + depth) * Engine::group);
-      to_words<Engine>(ds, k * Engine::group, (k + depth) * Engine::group);
-      multiply<Engine, true>(columns_, 2, depth, grad_rows, k, 0, p + k * panel,
-                             grad_values_ + first * columns_);
-      multiply<Engine, true>(columns_, 2, depth, query_rows, k, 0, ds + k * panel,
-                             grad_keys_ + first * columns_);
-    }
-    float* sum = tile.grad.take(columns_ * backward_queries);
-    for (std::int64_t q = 0; q < query_panels; ++q) {
-      const Range seen = visible.keys_seen(q * panel, (q + 1) * panel);
-      if (seen.empty()) continue;
-      const std::int64_t k = seen.begin / Engine::group, depth = words_of<Engine>(seen.end) - k;
-      multiply<Engine, true>(columns_, 2, depth, key_rows_, k, 0,
-                             transposed + q * transposed_panel + k * panel, sum + q * panel * columns_);
-    }
   }
 
   /// Scores and gradients of probabilities with a panel of keys become, in place, probabilities and gradients
@@ -454,17 +406,28 @@ std::int64_t backward_tasks(const IntervalAttention& p) { return p.batch * p.kv_
 
 void backward(const IntervalAttention& p, const AttentionBackward& gradients, std::int64_t begin,
               std::int64_t end) {
-  const bool pairs = isa_in_use() >= Isa::avx512_bf16;
   const DenormalsAreZero denormals;
+  const auto each_task = [&](const auto& run) {
+    for (std::int64_t task = begin; task < end; ++task) run(task / p.kv_heads, task % p.kv_heads);
+    hwy::FlushStream();  // gradients that went past the caches, before others read them
+  };
+  if (p.element == Element::bfloat16 && isa_in_use() >= Isa::amx_bf16) {
+    const amx::Tiles tiles;
+    amx::BackwardScratch scratch;
+    each_task([&](std::int64_t sample, std::int64_t kv_head) {
+      amx::backward_head(p, gradients, sample, kv_head, scratch);
+    });
+    return;
+  }
+  const bool pairs = isa_in_use() >= Isa::avx512_bf16;
   BackwardScratch scratch;
-  for (std::int64_t task = begin; task < end; ++task) {
-    const std::int64_t kv_head = task % p.kv_heads, sample = task / p.kv_heads;
+  each_task([&](std::int64_t sample, std::int64_t kv_head) {
     if (p.element == Element::float32) {
       HWY_DYNAMIC_DISPATCH(backward_float32)(p, gradients, sample, kv_head, scratch);
     } else {
       HWY_DYNAMIC_DISPATCH(backward_bfloat16)(p, gradients, sample, kv_head, pairs, scratch);
     }
-  }
+  });
 }
 
 }  // namespace ecp::kernels

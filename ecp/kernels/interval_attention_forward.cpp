@@ -1,12 +1,17 @@
+#include <hwy/cache_control.h>
+
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <numbers>
 #include <vector>
 
+#include "ecp/kernels/amx.h"
 #include "ecp/kernels/attention_tiles.h"
 #include "ecp/kernels/denormals.h"
 #include "ecp/kernels/dropout.h"
 #include "ecp/kernels/interval_attention.h"
+#include "ecp/kernels/interval_attention_amx.h"
 #include "ecp/kernels/isa.h"
 #include "ecp/kernels/scratch.h"
 #include "ecp/kernels/targets.h"
@@ -23,7 +28,7 @@ namespace ecp::kernels {
 
 // A group of queries walks over chunks of keys, which are packed once for the group; within it a tile of
 // queries is worked on at a time: its scores with one chunk stay in the nearest caches.
-constexpr std::int64_t query_group = 256;
+constexpr std::int64_t query_group = 512;
 constexpr std::int64_t most_lanes = 32;  // of a tile of queries: a panel of two vectors
 constexpr std::int64_t key_chunk = 128;
 
@@ -225,9 +230,10 @@ HWY_INLINE void clear_unseen(const Seen* seen, std::int64_t begin, std::int64_t 
   }
 }
 
-template <class Engine>
+/// prefetch(part, parts) is called between the steps: many lines asked for at once would be waited for.
+template <class Engine, class Prefetch>
 HWY_INLINE void attend(const IntervalAttention& p, std::uint64_t stream, QueryTile& tile, const Chunk& chunk,
-                       std::int64_t columns, ForwardScratch& scratch) {
+                       std::int64_t columns, ForwardScratch& scratch, const Prefetch& prefetch) {
   Seen seen[vectors];
   std::int64_t begin = chunk.size, end = 0;
   for (std::int64_t v = 0; v < vectors; ++v) {
@@ -237,16 +243,20 @@ HWY_INLINE void attend(const IntervalAttention& p, std::uint64_t stream, QueryTi
     end = std::max(end, seen[v].some_hi);
   }
   if (end <= begin) return;
+  constexpr std::int64_t parts = 2 + vectors;
+  prefetch(0, parts);
   float* scores = scratch.scores.take((key_chunk + left_rows) * panel);
   score<Engine>(tile, chunk, seen, words_of<Engine>(p.width), scores);
   const float factor = std::abs(p.scale) * std::numbers::log2e_v<float>;
   for (std::int64_t v = 0; v < vectors; ++v) {
+    prefetch(1 + v, parts);
     if (seen[v].some_hi > seen[v].some_lo) raise(tile, chunk, seen[v], v * lanes, factor, columns, scores);
   }
   const std::int64_t first = begin / Engine::group, last = words_of<Engine>(end);
   clear_unseen(seen, first * Engine::group, last * Engine::group, scores);
   if (p.dropout.threshold > 0) drop(p, stream, tile, chunk, begin, end, scores, scratch);
   to_words<Engine>(scores, first * Engine::group, last * Engine::group);
+  prefetch(parts - 1, parts);
   multiply<Engine, true>(columns, vectors, last - first, chunk.values, first, 0, scores + first * panel,
                          tile.out);
 }
@@ -308,16 +318,26 @@ void forward_group(const IntervalAttention& p, const AttentionForward& results, 
     pack_left<Engine, E>(rows_at<E>(p.k, sample, kv_head, begin), size, p.width, keys);
     pack_rows<Engine, E>(rows_at<E>(p.v.data != nullptr ? p.v : p.k, sample, kv_head, begin), size, p.width,
                          values);
-    for (std::size_t i = 0; i < tiles.size(); ++i) {
+    const auto sees_some = [&](const QueryTile& tile) {
+      return tile.keys.all.lo < begin + size && begin < tile.keys.all.hi;
+    };
+    const std::int64_t parts = std::count_if(tiles.begin(), tiles.end(), sees_some);
+    std::int64_t at = 0;
+    for (QueryTile& tile : tiles) {
+      if (!sees_some(tile)) continue;
+      const std::int64_t part = at++;
       const auto next = [&](std::int64_t from, std::int64_t many, std::int64_t all_rows) {
-        return share_of_rows(from, many, all_rows, static_cast<std::int64_t>(i), count);
+        return share_of_rows(from, many, all_rows, part, parts);
       };
-      prefetch_rows<E>(p.k, sample, kv_head, next(begin + key_chunk, key_chunk, p.keys), p.width);
-      prefetch_rows<E>(p.v, sample, kv_head, next(begin + key_chunk, key_chunk, p.keys), p.width);
-      if (begin + key_chunk >= all.hi) {
-        prefetch_rows<E>(p.q, sample, head, next(group.end, group.size(), p.rows), p.width);
-      }
-      attend<Engine>(p, stream, tiles[i], {begin, size, keys, values}, columns, scratch);
+      const Range next_keys = next(begin + key_chunk, key_chunk, p.keys);
+      const Range next_queries =
+          begin + key_chunk >= all.hi ? next(group.end, group.size(), p.rows) : Range{};
+      const auto prefetch = [&](std::int64_t step, std::int64_t steps) {
+        prefetch_rows<E>(p.k, sample, kv_head, part_of(next_keys, step, steps), p.width);
+        prefetch_rows<E>(p.v, sample, kv_head, part_of(next_keys, step, steps), p.width);
+        prefetch_rows<E>(p.q, sample, head, part_of(next_queries, step, steps), p.width);
+      };
+      attend<Engine>(p, stream, tile, {begin, size, keys, values}, columns, scratch, prefetch);
     }
   }
   for (const QueryTile& tile : tiles) finish<E>(p, results, sample, head, tile);
@@ -349,8 +369,25 @@ namespace {
 HWY_EXPORT(forward_float32);
 HWY_EXPORT(forward_bfloat16);
 
+/// bfloat16 on tiles of AMX.
+bool on_tiles(const IntervalAttention& p) {
+  return p.element == Element::bfloat16 && isa_in_use() >= Isa::amx_bf16;
+}
+
 std::vector<Range> groups_of(const IntervalAttention& p) {
-  return tiles_of(p.pattern, p.query_offset, p.rows, query_group);
+  return tiles_of(p.pattern, p.query_offset, p.rows, on_tiles(p) ? amx::query_group : query_group);
+}
+
+/// run(sample, head, group of queries) for tasks [begin, end).
+template <class Run>
+void each_task(const IntervalAttention& p, std::int64_t begin, std::int64_t end, const Run& run) {
+  const DenormalsAreZero denormals;
+  const std::vector<Range> groups = groups_of(p);
+  const auto count = static_cast<std::int64_t>(groups.size());
+  for (std::int64_t task = begin; task < end; ++task) {
+    run(task / count / p.heads, task / count % p.heads, groups[static_cast<std::size_t>(task % count)]);
+  }
+  hwy::FlushStream();  // results that went past the caches, before others read them
 }
 }  // namespace
 
@@ -360,20 +397,23 @@ std::int64_t forward_tasks(const IntervalAttention& p) {
 
 void forward(const IntervalAttention& p, const AttentionForward& results, std::int64_t begin,
              std::int64_t end) {
+  if (on_tiles(p)) {
+    const amx::Tiles tiles;
+    amx::ForwardScratch scratch;
+    each_task(p, begin, end, [&](std::int64_t sample, std::int64_t head, Range group) {
+      amx::forward_group(p, results, sample, head, group, scratch);
+    });
+    return;
+  }
   const bool pairs = isa_in_use() >= Isa::avx512_bf16;
-  const DenormalsAreZero denormals;
-  const std::vector<Range> groups = groups_of(p);
-  const auto count = static_cast<std::int64_t>(groups.size());
   ForwardScratch scratch;
-  for (std::int64_t task = begin; task < end; ++task) {
-    const Range group = groups[static_cast<std::size_t>(task % count)];
-    const std::int64_t head = task / count % p.heads, sample = task / count / p.heads;
+  each_task(p, begin, end, [&](std::int64_t sample, std::int64_t head, Range group) {
     if (p.element == Element::float32) {
       HWY_DYNAMIC_DISPATCH(forward_float32)(p, results, sample, head, group, scratch);
     } else {
       HWY_DYNAMIC_DISPATCH(forward_bfloat16)(p, results, sample, head, group, pairs, scratch);
     }
-  }
+  });
 }
 
 }  // namespace ecp::kernels

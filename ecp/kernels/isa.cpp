@@ -10,6 +10,7 @@
 
 #include "ecp/base/error.h"
 #include "ecp/base/system.h"
+#include "ecp/kernels/amx.h"
 
 namespace ecp::kernels {
 namespace {
@@ -78,9 +79,12 @@ bool supported(Isa isa) {
       return (targets & HWY_AVX2) != 0;
     case Isa::avx512:
       return (targets & HWY_AVX3) != 0;
-    default:
-      return (targets & HWY_AVX3) != 0 && has("avx512_vnni") && has(name_of(isa));
+    case Isa::avx512_bf16:
+      return (targets & HWY_AVX3) != 0 && has("avx512_vnni") && has("avx512_bf16");
+    case Isa::amx_bf16:
+      return supported(Isa::avx512_bf16) && has("amx_bf16") && amx::permitted();
   }
+  return false;
 }
 
 /// What a test switched to; none: −1.

@@ -11,9 +11,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "ecp/base/parallel.h"
 #include "ecp/kernels/attention_tiles.h"
 #include "ecp/kernels/load-inl.h"
+#include "ecp/kernels/prefetch.h"
 #include "ecp/kernels/words-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -45,16 +45,9 @@ HWY_INLINE void prefetch_rows(const ReadRows& x, std::int64_t sample, std::int64
   for (std::int64_t row = rows.begin; row < rows.end; ++row) {
     const E* from = rows_at<E>(x, sample, head, row).data;
     for (std::int64_t c = 0; c < width; c += 64 / static_cast<std::int64_t>(sizeof(E))) {
-      __builtin_prefetch(from + c, 0, 2);
+      prefetch_line(from + c);
     }
   }
-}
-
-/// Part `part` of `parts` of the `count` rows from `begin` on, as far as there are that many among `all`.
-HWY_INLINE Range share_of_rows(std::int64_t begin, std::int64_t count, std::int64_t all, std::int64_t part,
-                               std::int64_t parts) {
-  const Share share = share_of(std::clamp<std::int64_t>(all - begin, 0, count), parts, part);
-  return {begin + share.begin, begin + share.end};
 }
 
 /// Words in a row of `width` elements.
@@ -328,6 +321,20 @@ HWY_INLINE void transpose_words(VF (&word)[16]) {
 }
 #endif
 
+#if HWY_TARGET == HWY_AVX3
+/// Results go past the caches where they are whole lines of memory: they are read when much else has been
+/// written.
+template <class E>
+HWY_INLINE void store_line(VF line, E* to) {
+  auto* at = reinterpret_cast<float*>(to);
+  if (reinterpret_cast<std::uintptr_t>(at) % 64 == 0) {
+    hn::Stream(line, Floats(), at);
+  } else {
+    hn::StoreU(line, Floats(), at);
+  }
+}
+#endif
+
 /// rows[row, column] = from[column, row] · factors[row], in elements E; factors null: 1. `from` is a panel
 /// with columns up to the next multiple of 8; it and `factors` have rows up to a multiple of `lanes`.
 template <class E>
@@ -351,9 +358,7 @@ HWY_INLINE void unpack_transposed(const float* from, const float* factors, std::
         }
       });
       transpose_words(word);
-      unrolled<16>([&](auto r) HWY_ATTR {
-        hn::StoreU(word[r], d, reinterpret_cast<float*>(rows + (row + r) * stride + c));
-      });
+      unrolled<16>([&](auto r) HWY_ATTR { store_line(word[r], rows + (row + r) * stride + c); });
     }
 #endif
     for (; c < width; c += elements) {
