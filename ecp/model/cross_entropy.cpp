@@ -13,9 +13,15 @@
 namespace ecp {
 namespace {
 
-constexpr std::int64_t chunk_elements = std::int64_t{1} << 21;  // of logits held at a time: 8 MB
+// Logits held at a time, in elements: some 64 MB. Each chunk's rows are summed into the gradient of the whole
+// weight, so that few rows at a time would spend their time on reading and writing that.
+constexpr std::int64_t chunk_elements = std::int64_t{1} << 24;
+constexpr std::int64_t rows_multiple = 32;  // what matrix products take at a time
 
-std::int64_t rows_at_a_time(std::int64_t vocab) { return std::max<std::int64_t>(1, chunk_elements / vocab); }
+std::int64_t rows_at_a_time(std::int64_t vocab) {
+  const std::int64_t rows = chunk_elements / vocab;
+  return std::max<std::int64_t>(1, rows < rows_multiple ? rows : rows / rows_multiple * rows_multiple);
+}
 
 /// A table as the matrix products want it.
 at::Tensor operand(const at::Tensor& t, bool bfloat16) { return bfloat16 ? t.to(at::kBFloat16) : t; }
