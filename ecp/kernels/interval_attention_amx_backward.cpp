@@ -195,7 +195,8 @@ class BackwardHead {
       lanes.log_sum[i] = _mm512_load_ps(tile.log_sum + i * amx::tile);
       lanes.delta[i] = _mm512_load_ps(tile.delta + i * amx::tile);
       lanes.lo[i] = _mm512_add_epi32(_mm512_load_si512(tile.keys.lo + i * amx::tile), shift);
-      lanes.hi[i] = _mm512_add_epi32(_mm512_load_si512(tile.keys.hi + i * amx::tile), shift);
+      lanes.hi[i] = _mm512_min_epi32(_mm512_add_epi32(_mm512_load_si512(tile.keys.hi + i * amx::tile), shift),
+                                     _mm512_set1_epi32(static_cast<int>(keys.size())));
     }
     float *scores = scores_, *next_scores = scores_ + 2 * block_scores;
     begin_scores(slot, slot.blocks.begin);

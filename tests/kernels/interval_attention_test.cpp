@@ -64,6 +64,16 @@ std::vector<Case> cases() {
                    .scale = 0.1f,
                    .dropout = 0.3});
   }
+  // More keys than a chunk of any kernel has, and tiles of queries than are kept.
+  all.push_back({.pattern = Pattern::full(),
+                 .rows = 1300,
+                 .keys = 1300,
+                 .heads = 2,
+                 .kv_heads = 1,
+                 .width = 16,
+                 .dropout = 0.1});
+  all.push_back(
+      {.pattern = Pattern::sliding(1100), .rows = 1700, .keys = 1700, .heads = 1, .kv_heads = 1, .width = 8});
   return all;
 }
 
@@ -275,6 +285,51 @@ TEST_P(FusedAttention, IsWhatTheDefinitionSaysInFloat32) { expect_near(false, 2e
 
 // Gradients that cancel exactly leave the rounding of what they are made of, `out` among it.
 TEST_P(FusedAttention, IsWhatTheDefinitionSaysInBfloat16) { expect_near(true, 3e-2); }
+
+// Where the first score that a row sees is no measure of its highest.
+TEST_P(FusedAttention, HoldsScoresThatAreFarApart) {
+  for (const bool half : {false, true}) {
+    for (const Pattern& pattern : {Pattern::full(), Pattern::ecp(64)}) {
+      const Case c{
+          .pattern = pattern, .rows = 1200, .keys = 1200, .heads = 1, .kv_heads = 1, .width = 64, .scale = 8};
+      Problem problem(c, half);
+      const Outcome want = defined(problem), got = computed(problem);
+      double highest = 0;
+      for (const double sum : want.log_sum_exp) highest = std::max(highest, sum);
+      EXPECT_GT(highest, 200);
+      const double tolerance = half ? 3e-2 : 3e-4;  // of scores of some hundreds a float keeps so much
+      EXPECT_LE(difference(got.out, want.out), tolerance);
+      EXPECT_LE(difference(got.log_sum_exp, want.log_sum_exp), 1e-6);
+      EXPECT_LE(difference(got.grad_q, want.grad_q), tolerance);
+      EXPECT_LE(difference(got.grad_k, want.grad_k), tolerance);
+      EXPECT_LE(difference(got.grad_v, want.grad_v), tolerance);
+    }
+  }
+}
+
+// What fills a tile of keys up has scores of 0, which are far above these.
+TEST_P(FusedAttention, IsNotDisturbedByWhatFillsTilesUp) {
+  const Case c{.pattern = Pattern::ecp(100),
+               .rows = 350,
+               .keys = 350,
+               .heads = 1,
+               .kv_heads = 1,
+               .width = 64,
+               .scale = 2};
+  Problem problem(c, true);
+  for (const auto& [values, value] : {std::pair{&problem.q, 2.0f}, {&problem.k, -2.0f}}) {
+    std::fill(values->floats.begin(), values->floats.end(), value);
+    std::fill(values->halves.begin(), values->halves.end(),
+              static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(value) >> 16));
+  }
+  const Outcome want = defined(problem), got = computed(problem);
+  EXPECT_LT(want.log_sum_exp.back(), -400);
+  EXPECT_LE(difference(got.log_sum_exp, want.log_sum_exp), 1e-6);
+  EXPECT_LE(difference(got.out, want.out), 3e-2);
+  EXPECT_LE(difference(got.grad_q, want.grad_q), 0.3);  // all of it cancels: what rounding leaves
+  EXPECT_LE(difference(got.grad_k, want.grad_k), 3e-2);
+  EXPECT_LE(difference(got.grad_v, want.grad_v), 3e-2);
+}
 
 TEST_P(FusedAttention, WritesZerosWhereNothingIsSeen) {
   const Case c{.pattern = Pattern::ecp(8),
