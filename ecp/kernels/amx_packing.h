@@ -20,7 +20,7 @@ HWY_DIAGNOSTICS(pop)
 #include "ecp/kernels/amx.h"
 #include "ecp/kernels/attention_tiles.h"
 #include "ecp/kernels/interval_attention.h"
-#include "ecp/kernels/prefetch.h"
+#include "ecp/kernels/scratch.h"
 
 #define ECP_AMX_BEGIN \
   HWY_PUSH_ATTRIBUTES("avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx512vbmi,bmi,bmi2,fma")
@@ -39,14 +39,9 @@ HWY_INLINE HalfRows rows_at(const ReadRows& x, std::int64_t sample, std::int64_t
   return {static_cast<const std::uint16_t*>(x.data) + sample * x.batch + head * x.head + row * x.row, x.row};
 }
 
-/// Asks for lines of rows that will be needed soon.
-HWY_INLINE void prefetch_rows(const ReadRows& x, std::int64_t sample, std::int64_t head, Range rows,
-                              std::int64_t width) {
-  if (x.data == nullptr) return;
-  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-    const std::uint16_t* from = rows_at(x, sample, head, row).data;
-    for (std::int64_t c = 0; c < width; c += 32) prefetch_line(from + c);
-  }
+/// Room for `count` numbers of bfloat16.
+inline std::uint16_t* halves(Scratch& scratch, std::int64_t count) {
+  return reinterpret_cast<std::uint16_t*>(scratch.take(count / 2));
 }
 
 /// The first `count` of 32 elements.

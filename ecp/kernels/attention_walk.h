@@ -11,6 +11,7 @@
 
 #include "ecp/kernels/attention_tiles.h"
 #include "ecp/kernels/interval_attention.h"
+#include "ecp/kernels/prefetch.h"
 
 namespace ecp::kernels {
 
@@ -35,6 +36,28 @@ class TilePool {
 struct Upcoming {
   Range queries, keys;
 };
+
+/// Prefetches part `part` of `parts` of it, for query head `head` of those that share a kv head: many lines
+/// asked for at once would be waited for.
+template <class E>
+void prefetch_part(const Upcoming& upcoming, std::int64_t part, std::int64_t parts,
+                   const IntervalAttention& p, const AttentionBackward& g, std::int64_t sample,
+                   std::int64_t kv_head, std::int64_t head) {
+  const Range queries = part_of(upcoming.queries, part, parts), keys = part_of(upcoming.keys, part, parts);
+  for (const ReadRows* x : {&p.q, &g.grad_out, &g.out}) {
+    prefetch_rows<E>(*x, sample, kv_head * (p.heads / p.kv_heads) + head, queries, p.width);
+  }
+  if (head > 0) return;
+  prefetch_rows<E>(p.k, sample, kv_head, keys, p.width);
+  prefetch_rows<E>(p.v, sample, kv_head, keys, p.width);
+}
+
+/// Whether open tiles keep their queries and gradients packed: where they stay open for long they are many,
+/// and are packed again for each tile of keys.
+inline bool keeps_packed(const Pattern& pattern) {
+  constexpr std::int64_t most_kept_rows = 4096;
+  return pattern.bounded() && pattern.halo() <= most_kept_rows;
+}
 
 /// Walks over all keys of one kv head and the query heads that share it, [0, heads / kv_heads) counted within
 /// the group. Of the worker it calls

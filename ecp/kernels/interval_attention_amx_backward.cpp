@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <limits>
 #include <numbers>
 
@@ -24,7 +23,6 @@ constexpr std::int64_t blocks = backward_keys / block_keys;
 constexpr std::int64_t block_scores = 4 * tile_floats;
 constexpr std::int64_t block_halves = 2 * tile_elements;
 constexpr std::int64_t slot_halves = blocks * block_halves;
-constexpr std::int64_t most_kept_rows = 4096;
 
 /// A block's scores and gradients of probabilities, and what becomes of them.
 struct Block {
@@ -203,7 +201,8 @@ class BackwardHead {
     begin_grads(slot, slot.blocks.begin, scores);
     store_sums(scores + block_scores);
     for (std::int64_t block = slot.blocks.begin; block < slot.blocks.end; ++block) {
-      prefetch(head, upcoming, block - slot.blocks.begin, slot.blocks.size());
+      prefetch_part<std::uint16_t>(upcoming, block - slot.blocks.begin, slot.blocks.size(), p_, g_, sample_,
+                                   kv_head_, head);
       const std::int64_t begin = block * block_keys, at = slots_used_ * slot_halves + block * block_halves;
       const Block of{scores,
                      scores + block_scores,
@@ -246,9 +245,6 @@ class BackwardHead {
     const std::uint16_t *query_rows, *grad_rows;  // right operands of sums over rows: [column tiles]
   };
 
-  static std::uint16_t* halves(Scratch& scratch, std::int64_t count) {
-    return reinterpret_cast<std::uint16_t*>(scratch.take(count / 2));
-  }
   [[nodiscard]] std::int64_t head_of(std::int64_t in_group) const {
     return kv_head_ * (p_.heads / p_.kv_heads) + in_group;
   }
@@ -272,16 +268,6 @@ class BackwardHead {
     pack_right(grad, backward_queries, count, p_.width, steps_, at + part);
     pack_right_rows(q, backward_queries, count, p_.width, steps_, at + 2 * part);
     pack_right_rows(grad, backward_queries, count, p_.width, steps_, at + 3 * part);
-  }
-
-  /// Part `part` of `parts` of what is upcoming: many lines asked for at once would be waited for.
-  void prefetch(std::int64_t head, const Upcoming& upcoming, std::int64_t part, std::int64_t parts) const {
-    for (const ReadRows* x : {&p_.q, &g_.grad_out, &g_.out}) {
-      prefetch_rows(*x, sample_, head_of(head), part_of(upcoming.queries, part, parts), p_.width);
-    }
-    if (head > 0) return;
-    prefetch_rows(p_.k, sample_, kv_head_, part_of(upcoming.keys, part, parts), p_.width);
-    prefetch_rows(p_.v, sample_, kv_head_, part_of(upcoming.keys, part, parts), p_.width);
   }
 
   /// The products of a block's scores.
@@ -418,8 +404,7 @@ class BackwardHead {
   const std::int64_t steps_ = (p_.width + depth - 1) / depth;  // of a sum over a row's elements
   const std::int64_t across_ = 2 * steps_;                     // column tiles of a row
   const float factor_ = p_.scale * std::numbers::log2e_v<float>;
-  // Tiles that stay open for long are many, and packed again for each tile of keys.
-  const bool keeps_packed_ = p_.pattern.bounded() && p_.pattern.halo() <= most_kept_rows;
+  const bool keeps_packed_ = keeps_packed(p_.pattern);
   std::uint16_t *keys_ = nullptr, *values_ = nullptr;           // left operands: [key tile, steps] tiles
   std::uint16_t *key_rows_ = nullptr, *key_columns_ = nullptr;  // [block, column tiles] tiles; the latter's
                                                                 // rows are columns

@@ -8,6 +8,7 @@
 #include "ecp/kernels/attention_tiles.h"
 #include "ecp/kernels/dropout.h"
 #include "ecp/kernels/interval_attention_amx.h"
+#include "ecp/kernels/prefetch.h"
 
 ECP_AMX_BEGIN
 namespace ecp::kernels::amx {
@@ -114,9 +115,6 @@ class ForwardGroup {
   }
 
  private:
-  static std::uint16_t* halves(Scratch& scratch, std::int64_t count) {
-    return reinterpret_cast<std::uint16_t*>(scratch.take(count / 2));
-  }
   using Sums = __m512[queries_at_once];
   static Sums& as_vectors(QueryTile& tile) { return *reinterpret_cast<Sums*>(&tile.sums); }
 
@@ -140,10 +138,10 @@ class ForwardGroup {
     const auto after = [&](std::int64_t row, std::int64_t all) {
       return Range{std::min(row + first, all), std::min(row + first + each, all)};
     };
-    prefetch_rows(p_.q, sample_, head_, after(tile.rows.end, p_.rows), p_.width);
+    prefetch_rows<std::uint16_t>(p_.q, sample_, head_, after(tile.rows.end, p_.rows), p_.width);
     const Range keys = after(tile.keys.all.hi, p_.keys);
-    prefetch_rows(p_.k, sample_, kv_head_, keys, p_.width);
-    prefetch_rows(p_.v, sample_, kv_head_, keys, p_.width);
+    prefetch_rows<std::uint16_t>(p_.k, sample_, kv_head_, keys, p_.width);
+    prefetch_rows<std::uint16_t>(p_.v, sample_, kv_head_, keys, p_.width);
   }
 
   void attend(QueryTile& tile, Chunk& chunk) {

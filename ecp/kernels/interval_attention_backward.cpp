@@ -30,7 +30,6 @@ namespace ecp::kernels {
 // them.
 constexpr std::int64_t backward_queries = TileKeys::most_rows;
 constexpr std::int64_t backward_keys = 128;
-constexpr std::int64_t most_kept_rows = 4096;
 
 /// A tile of queries of one head between its first and its last key.
 struct OpenTile {
@@ -236,7 +235,8 @@ class Backward {
       const std::int64_t size = std::min(panel, keys.size() - first);
       const Visible seen = visible.part(first, size);
       const Range rows = seen.rows_seeing();
-      prefetch(head, upcoming, first / panel, (keys.size() + panel - 1) / panel);
+      prefetch_part<E>(upcoming, first / panel, (keys.size() + panel - 1) / panel, p_, g_, sample_, kv_head_,
+                       head);
       score<Engine>(seen, words, queries, keys_ + first * words4_, p);
       score<Engine>(seen, words, grads, values_ + first * words4_, ds);
       softmax(head_of(head), tile, keys.begin + first, seen, p, ds);
@@ -263,16 +263,6 @@ class Backward {
  private:
   [[nodiscard]] std::int64_t head_of(std::int64_t in_group) const {
     return kv_head_ * (p_.heads / p_.kv_heads) + in_group;
-  }
-
-  /// Part `part` of `parts` of what is upcoming: many lines asked for at once would be waited for.
-  void prefetch(std::int64_t head, const Upcoming& upcoming, std::int64_t part, std::int64_t parts) const {
-    for (const ReadRows* x : {&p_.q, &g_.grad_out, &g_.out}) {
-      prefetch_rows<E>(*x, sample_, head_of(head), part_of(upcoming.queries, part, parts), p_.width);
-    }
-    if (head > 0) return;
-    prefetch_rows<E>(p_.k, sample_, kv_head_, part_of(upcoming.keys, part, parts), p_.width);
-    prefetch_rows<E>(p_.v, sample_, kv_head_, part_of(upcoming.keys, part, parts), p_.width);
   }
 
   struct PackedQueries {
@@ -367,8 +357,7 @@ class Backward {
   BackwardScratch& s_;
   const std::int64_t sample_, kv_head_;
   const std::int64_t words4_ = round_up(words_of<Engine>(p_.width), 4), columns_ = round_up(p_.width, 8);
-  // Tiles that stay open for long are many, and packed again for each tile of keys.
-  const bool keeps_packed_ = p_.pattern.bounded() && p_.pattern.halo() <= most_kept_rows;
+  const bool keeps_packed_ = keeps_packed(p_.pattern);
   float *keys_ = nullptr, *values_ = nullptr;            // [panel of keys, words, panel]
   float *grad_keys_ = nullptr, *grad_values_ = nullptr;  // [panel of keys, columns, panel], without `scale`
   Left key_rows_;                                        // rows are columns

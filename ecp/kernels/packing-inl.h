@@ -36,20 +36,6 @@ HWY_INLINE Rows<E> rows_at(const ReadRows& x, std::int64_t sample, std::int64_t 
   return {static_cast<const E*>(x.data) + sample * x.batch + head * x.head + row * x.row, x.row};
 }
 
-/// Asks for rows of one head that will be needed soon: their lines are too far apart for the processor to
-/// guess.
-template <class E>
-HWY_INLINE void prefetch_rows(const ReadRows& x, std::int64_t sample, std::int64_t head, Range rows,
-                              std::int64_t width) {
-  if (x.data == nullptr) return;
-  for (std::int64_t row = rows.begin; row < rows.end; ++row) {
-    const E* from = rows_at<E>(x, sample, head, row).data;
-    for (std::int64_t c = 0; c < width; c += 64 / static_cast<std::int64_t>(sizeof(E))) {
-      prefetch_line(from + c);
-    }
-  }
-}
-
 /// Words in a row of `width` elements.
 template <class Engine>
 constexpr std::int64_t words_of(std::int64_t width) {
