@@ -1,7 +1,7 @@
 # Fuzz targets: fuzz/NAME.cpp becomes fuzz_NAME. No list has to be edited for a new one. They are linked to what reads
 # files, compiled a second time with clang and its sanitizers; what computes with it isn't needed for that.
 ecp_sources(ecp_readers_sources base intervals images text probes config weights experiment)
-add_library(ecp_readers STATIC ${ecp_readers_sources} ecp/runtime/sampler.cpp ecp/runtime/session_state.cpp ecp/runtime/text_stream.cpp
+add_library(ecp_readers STATIC ${ecp_readers_sources} ecp/runtime/sampling.cpp ecp/runtime/session_state.cpp ecp/runtime/text_stream.cpp
   ecp/serve/completion_request.cpp ecp/train/training_state.cpp)
 target_include_directories(ecp_readers PUBLIC ${PROJECT_SOURCE_DIR})
 target_compile_definitions(ecp_readers PUBLIC _GLIBCXX_ASSERTIONS)

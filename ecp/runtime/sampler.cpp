@@ -2,40 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <numeric>
 
 #include "ecp/base/error.h"
-#include "ecp/text/utf8.h"
+#include "ecp/kernels/softmax.h"
 
-namespace ecp {
-
-void Sampling::validate() const {
-  // Each comparison is written so that NaN fails it.
-  require(temperature >= 0 && temperature <= 1000, "temperature: expected 0 (greedy) to 1000, got {}",
-          temperature);
-  require(top_k >= 0, "top_k: expected 0 (off) or more, got {}", top_k);
-  require(top_p > 0 && top_p <= 1, "top_p: expected more than 0, at most 1 (off), got {}", top_p);
-  require(min_p >= 0 && min_p <= 1, "min_p: expected 0 (off) to 1, got {}", min_p);
-  require(repetition_penalty >= 0.01f && repetition_penalty <= 100,
-          "repetition_penalty: expected 0.01 to 100 (1: off), got {}", repetition_penalty);
-  require(repetition_window >= 0, "repetition_window: expected 0 or more, got {}", repetition_window);
-  require(max_tokens >= -1, "max_tokens: expected -1 (no end) or more, got {}", max_tokens);
-  for (const auto& [name, value] :
-       {std::pair("presence_penalty", presence_penalty), {"frequency_penalty", frequency_penalty}}) {
-    require(value >= -100 && value <= 100, "{}: expected -100 to 100 (0: off), got {}", name, value);
-  }
-  for (const auto& [token, bias] : logit_bias) {
-    require(bias >= -1000 && bias <= 1000, "logit_bias: expected -1000 to 1000 for token {}, got {}", token,
-            bias);
-  }
-  require(logprobs >= -1 && logprobs <= most_logprobs, "logprobs: expected 0 to {} (-1: off), got {}",
-          most_logprobs, logprobs);
-  for (const std::string& text : stop) {
-    require(!text.empty(), "stop: expected a string that is not empty");
-    require(is_utf8(text), "stop: expected UTF-8 text");
-  }
-}
-
-namespace runtime {
+namespace ecp::runtime {
 namespace {
 
 /// The order of preference: larger logits, of equals smaller ids.
@@ -72,38 +45,42 @@ void penalize_counts(std::span<float> logits, const std::unordered_map<Token, st
 
 namespace {
 
-void require_usable(std::size_t token, float logit) {
-  require(std::isfinite(logit), "the model's logit of token {} is {}: its weights are not usable", token,
-          logit);
+/// The largest of them; fails on one that is not finite.
+float highest_of(std::span<const float> logits) {
+  require(!logits.empty(), "sampling: expected logits, got none");
+  const float highest = kernels::largest(logits.data(), static_cast<std::int64_t>(logits.size()));
+  if (!std::isnan(highest)) return highest;
+  const auto bad = std::find_if_not(logits.begin(), logits.end(), [](float x) { return std::isfinite(x); });
+  fail("the model's logit of token {} is {}: its weights are not usable", bad - logits.begin(), *bad);
 }
 
 }  // namespace
 
 Token most_probable(std::span<const float> logits) {
-  require(!logits.empty(), "sampling: expected logits, got none");
-  std::size_t best = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    require_usable(i, logits[i]);
-    if (logits[i] > logits[best]) best = i;
-  }
-  return static_cast<Token>(best);
+  const float highest = highest_of(logits);
+  return static_cast<Token>(std::find(logits.begin(), logits.end(), highest) - logits.begin());
 }
 
-std::vector<Candidate> candidates(std::span<const float> logits) {
-  require(!logits.empty(), "sampling: expected logits, got none");
-  std::vector<Candidate> all(logits.size());
+std::vector<Candidate> most_probable(std::span<const float> logits, std::int64_t k) {
+  const std::size_t wanted = k <= 0 ? logits.size() : std::min(logits.size(), static_cast<std::size_t>(k));
+  // Twice as many as are wanted at most: then the worse half goes, and what is no better never comes in.
+  std::vector<Candidate> found;
+  found.reserve(std::min(logits.size(), 2 * wanted));
+  float least = -std::numeric_limits<float>::infinity();
+  const auto keep_best = [&] {
+    std::nth_element(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(wanted - 1), found.end(),
+                     better);
+    found.resize(wanted);
+    least = found.back().logit;
+  };
   for (std::size_t i = 0; i < logits.size(); ++i) {
-    require_usable(i, logits[i]);
-    all[i] = {static_cast<Token>(i), logits[i], 0};
+    if (!(logits[i] > least)) continue;
+    found.push_back({static_cast<Token>(i), logits[i], 0});
+    if (found.size() == 2 * wanted) keep_best();
   }
-  return all;
-}
-
-void keep_top_k(std::vector<Candidate>& candidates, std::int64_t k) {
-  if (k <= 0 || static_cast<std::uint64_t>(k) >= candidates.size()) return;
-  std::nth_element(candidates.begin(), candidates.begin() + (k - 1), candidates.end(), better);
-  candidates.resize(static_cast<std::size_t>(k));
-  std::sort(candidates.begin(), candidates.end(), better);
+  if (found.size() > wanted) keep_best();
+  std::sort(found.begin(), found.end(), better);
+  return found;
 }
 
 void weigh(std::vector<Candidate>& candidates, float temperature) {
@@ -148,34 +125,87 @@ Token draw(std::span<const Candidate> candidates, double uniform) {
   return last->token;
 }
 
+WeightedVocabulary::WeightedVocabulary(std::span<const float> logits, float temperature) : logits_(logits) {
+  const float highest = highest_of(logits);
+  const auto count = static_cast<std::int64_t>(logits.size());
+  weights_.resize(logits.size());
+  sums_.resize(static_cast<std::size_t>((count - 1) / kernels::exponentials_block + 1));
+  kernels::exponentials(logits.data(), count, highest, temperature, weights_.data(), sums_.data());
+  total_ = std::accumulate(sums_.begin(), sums_.end(), 0.0);
+}
+
+std::vector<Candidate> WeightedVocabulary::nucleus(float min_p, float top_p) const {
+  // The most probable ones are few: ever less probable ones are taken until they are enough.
+  std::vector<Candidate> found;
+  for (float least = 0.01f;; least = least > 1e-12f ? least * 0.01f : 0) {
+    const bool all = least <= min_p;  // of those that min_p leaves
+    least = std::max(least, min_p);
+    found.clear();
+    double sum = 0;
+    for (std::size_t i = 0; i < weights_.size(); ++i) {
+      if (weights_[i] < least) continue;
+      found.push_back({static_cast<Token>(i), logits_[i], weights_[i]});
+      sum += found.back().weight;
+    }
+    if (all || sum >= static_cast<double>(top_p) * total_) break;
+  }
+  keep_top_p(found, top_p, total_);
+  return found;
+}
+
+Token WeightedVocabulary::draw(double uniform) const {
+  double left = uniform * total_;
+  const std::size_t block = kernels::exponentials_block;
+  std::size_t last = 0;  // the last that is possible at all, if rounding leaves a rest
+  for (std::size_t b = 0; b < sums_.size(); ++b) {
+    if (left >= sums_[b] && b + 1 < sums_.size()) {
+      left -= sums_[b];
+      continue;
+    }
+    for (std::size_t i = b * block; i < std::min(weights_.size(), (b + 1) * block); ++i) {
+      if (left < static_cast<double>(weights_[i])) return static_cast<Token>(i);
+      left -= static_cast<double>(weights_[i]);
+      if (weights_[i] > 0) last = i;
+    }
+  }
+  return static_cast<Token>(last);
+}
+
 void tell_probabilities(std::span<const float> logits, std::int64_t top, Generated& of) {
-  std::vector<Candidate> all = candidates(logits);
-  const double highest = std::min_element(all.begin(), all.end(), better)->logit;
-  double sum = 0;
-  for (const float logit : logits) sum += std::exp(static_cast<double>(logit) - highest);
-  const double scale = highest + std::log(sum);
+  const float highest = highest_of(logits);
+  const auto count = static_cast<std::int64_t>(logits.size());
+  std::vector<double> sums(static_cast<std::size_t>((count - 1) / kernels::exponentials_block + 1));
+  kernels::exponentials(logits.data(), count, highest, 1, nullptr, sums.data());
+  const double scale =
+      static_cast<double>(highest) + std::log(std::accumulate(sums.begin(), sums.end(), 0.0));
   const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - scale); };
   of.logprob = logprob(logits[of.token]);
-  if (top == 0) return;
-  keep_top_k(all, top);
-  std::sort(all.begin(), all.end(), better);
   of.top.clear();
-  for (const Candidate& candidate : all) of.top.push_back({candidate.token, logprob(candidate.logit)});
+  if (top == 0) return;
+  for (const Candidate& candidate : most_probable(logits, top)) {
+    of.top.push_back({candidate.token, logprob(candidate.logit)});
+  }
 }
 
 Token sample(std::span<float> logits, const Sampling& sampling, std::span<const Token> recent,
              double uniform) {
   penalize_repetition(logits, recent, sampling.repetition_penalty);
   if (sampling.temperature == 0) return most_probable(logits);
-  std::vector<Candidate> all = candidates(logits);
-  keep_top_k(all, sampling.top_k);
-  weigh(all, sampling.temperature);
-  double total = 0;
-  for (const Candidate& candidate : all) total += candidate.weight;
-  keep_min_p(all, sampling.min_p);
-  keep_top_p(all, sampling.top_p, total);
-  return draw(all, uniform);
+  std::vector<Candidate> left;
+  if (sampling.top_k > 0 && static_cast<std::uint64_t>(sampling.top_k) < logits.size()) {
+    highest_of(logits);  // all are usable
+    left = most_probable(logits, sampling.top_k);
+    weigh(left, sampling.temperature);
+    double total = 0;
+    for (const Candidate& candidate : left) total += candidate.weight;
+    keep_min_p(left, sampling.min_p);
+    keep_top_p(left, sampling.top_p, total);
+  } else {
+    const WeightedVocabulary all(logits, sampling.temperature);
+    if (sampling.min_p <= 0 && sampling.top_p >= 1) return all.draw(uniform);
+    left = all.nucleus(sampling.min_p, sampling.top_p);
+  }
+  return draw(left, uniform);
 }
 
-}  // namespace runtime
-}  // namespace ecp
+}  // namespace ecp::runtime

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "ecp/base/error.h"
 #include "ecp/base/random.h"
@@ -45,27 +47,33 @@ TEST(SamplerTest, DrawsFollowTheProbabilities) {
 }
 
 TEST(SamplerTest, TemperatureIsAPowerOfTheProbabilities) {
-  auto all = candidates(logits_of({0.1, 0.4, 0.5}));
+  auto all = most_probable(logits_of({0.1, 0.4, 0.5}), 0);
   weigh(all, 0.5f);
-  EXPECT_NEAR(all[0].weight / all[2].weight, 0.04, 1e-6);
-  EXPECT_NEAR(all[1].weight / all[2].weight, 0.64, 1e-6);
+  EXPECT_NEAR(all[2].weight / all[0].weight, 0.04, 1e-6);
+  EXPECT_NEAR(all[1].weight / all[0].weight, 0.64, 1e-6);
   weigh(all, 1e-30f);  // as good as greedy, and no NaN
-  EXPECT_EQ(all[2].weight, 1);
-  EXPECT_EQ(all[0].weight, 0);
+  EXPECT_EQ(all[0].weight, 1);
+  EXPECT_EQ(all[2].weight, 0);
 }
 
-TEST(SamplerTest, TopKKeepsTheLargestAndOfEqualsTheFirst) {
-  auto all = candidates(std::vector<float>{1, 5, 5, 0, 5, 9});
-  keep_top_k(all, 3);
-  EXPECT_EQ(tokens_of(all), (std::vector<Token>{5, 1, 2}));
-  keep_top_k(all, 0);
-  keep_top_k(all, 100);
-  EXPECT_EQ(all.size(), 3u);
+TEST(SamplerTest, TheMostProbableOnesAreThoseOfTheWholeListSorted) {
+  EXPECT_EQ(tokens_of(most_probable(std::vector<float>{1, 5, 5, 0, 5, 9}, 3)), (std::vector<Token>{5, 1, 2}));
+  EXPECT_TRUE(rc::check("any logits, many of them equal", [] {
+    const auto raw = *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(-9, 9)));
+    const std::vector<float> logits(raw.begin(), raw.end());
+    std::vector<Token> all(logits.size());
+    std::iota(all.begin(), all.end(), Token{0});
+    std::stable_sort(all.begin(), all.end(), [&](Token a, Token b) { return logits[a] > logits[b]; });
+    RC_ASSERT(tokens_of(most_probable(logits, 0)) == all);
+    const auto k = *rc::gen::inRange<std::size_t>(1, logits.size() + 3);
+    all.resize(std::min(k, all.size()));
+    RC_ASSERT(tokens_of(most_probable(logits, static_cast<std::int64_t>(k))) == all);
+  }));
 }
 
 TEST(SamplerTest, TopPKeepsTheFewestThatReachTheShare) {
   const auto kept = [](float p) {
-    auto all = candidates(logits_of({0.1, 0.4, 0.2, 0.3}));
+    auto all = most_probable(logits_of({0.1, 0.4, 0.2, 0.3}), 0);
     weigh(all, 1);
     double total = 0;
     for (const Candidate& candidate : all) total += candidate.weight;
@@ -80,12 +88,86 @@ TEST(SamplerTest, TopPKeepsTheFewestThatReachTheShare) {
 }
 
 TEST(SamplerTest, MinPKeepsThoseNearTheMostProbable) {
-  auto all = candidates(logits_of({0.1, 0.4, 0.2, 0.3}));
+  auto all = most_probable(logits_of({0.1, 0.4, 0.2, 0.3}), 0);
   weigh(all, 1);
   keep_min_p(all, 0.49f);
-  EXPECT_EQ(tokens_of(all), (std::vector<Token>{1, 2, 3}));
+  EXPECT_EQ(tokens_of(all), (std::vector<Token>{1, 3, 2}));
   keep_min_p(all, 1);
   EXPECT_EQ(tokens_of(all), (std::vector<Token>{1}));
+}
+
+/// Logits of a vocabulary that takes several blocks of sums.
+std::vector<float> many_logits(std::size_t count) {
+  std::vector<float> logits;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    logits.push_back(static_cast<float>(8 * random_uniform(11, i) * random_uniform(12, i)));
+  }
+  return logits;
+}
+
+TEST(SamplerTest, AVocabularyIsDrawnFromAsAListIs) {
+  for (const std::size_t count : {1u, 15u, 1023u, 1024u, 1025u, 5003u}) {
+    const std::vector<float> logits = many_logits(count);
+    const WeightedVocabulary vocabulary(logits, 0.7f);
+    std::vector<Candidate> all;
+    for (std::size_t i = 0; i < count; ++i) all.push_back({static_cast<Token>(i), logits[i], 0});
+    weigh(all, 0.7f);
+    double total = 0;
+    for (const Candidate& candidate : all) total += candidate.weight;
+    EXPECT_NEAR(vocabulary.total() / total, 1, 1e-6);
+    int same = 0;
+    const int draws = 500;
+    for (int i = 0; i < draws; ++i) {
+      const double uniform = random_uniform(13, static_cast<std::uint64_t>(i));
+      same += vocabulary.draw(uniform) == draw(all, uniform) ? 1 : 0;
+    }
+    EXPECT_GE(same, draws - 2) << count;  // but where rounding decides
+    EXPECT_EQ(vocabulary.draw(0), draw(all, 0));
+    EXPECT_LT(vocabulary.draw(std::nextafter(1.0, 0.0)), count);
+  }
+}
+
+TEST(SamplerTest, TheNucleusOfAVocabularyIsThatOfAList) {
+  const std::vector<float> logits = many_logits(5003);
+  const WeightedVocabulary vocabulary(logits, 0.7f);
+  for (const float top_p : {1e-9f, 0.1f, 0.5f, 0.9f, 0.999f, 1.0f}) {
+    for (const float min_p : {0.0f, 1e-3f, 0.3f, 1.0f}) {
+      auto all = most_probable(logits, 0);
+      weigh(all, 0.7f);
+      double total = 0;
+      for (const Candidate& candidate : all) total += candidate.weight;
+      keep_min_p(all, min_p);
+      keep_top_p(all, top_p, total);
+      auto found = vocabulary.nucleus(min_p, top_p);
+      // Rounding may decide about the last one.
+      EXPECT_NEAR(static_cast<double>(found.size()), static_cast<double>(all.size()), 1)
+          << top_p << ' ' << min_p;
+      std::vector<Token> a = tokens_of(found), b = tokens_of(all);
+      const std::size_t both = std::min(a.size(), b.size());
+      if (top_p < 1) {
+        a.resize(both), b.resize(both);
+        EXPECT_EQ(a, b) << top_p << ' ' << min_p;
+      } else {
+        EXPECT_THAT(a, testing::UnorderedElementsAreArray(b)) << min_p;
+      }
+    }
+  }
+}
+
+TEST(SamplerTest, ProbabilitiesAreThoseOfTheSoftmax) {
+  const std::vector<float> logits = many_logits(5003);
+  double sum = 0;
+  for (const float logit : logits) sum += std::exp(static_cast<double>(logit));
+  Generated told;
+  told.token = 4711;
+  tell_probabilities(logits, 3, told);
+  EXPECT_NEAR(told.logprob, static_cast<double>(logits[4711]) - std::log(sum), 1e-5);
+  ASSERT_EQ(told.top.size(), 3u);
+  const auto best = most_probable(logits, 3);
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(told.top[i].token, best[i].token);
+    EXPECT_NEAR(told.top[i].logprob, static_cast<double>(best[i].logit) - std::log(sum), 1e-5);
+  }
 }
 
 TEST(SamplerTest, ThePenaltyLowersEachRecentTokenOnce) {
@@ -103,7 +185,8 @@ TEST(SamplerTest, LogitsThatAreNotFiniteAreAnError) {
                   testing::ThrowsMessage<Error>(testing::HasSubstr("logit of token 1")));
     }
   }
-  EXPECT_THROW(candidates({}), Error);
+  EXPECT_THROW(most_probable({}), Error);
+  EXPECT_THROW(WeightedVocabulary({}, 1), Error);
 }
 
 TEST(SamplerTest, AlwaysChoosesATokenThatPassesEveryFilter) {
