@@ -101,37 +101,60 @@ class IntegerInputs {
     }
     inputs_ = made.data();
   }
-  const IntegerInput& operator[](std::int64_t input) const { return inputs_[input]; }
+  [[nodiscard]] const IntegerInput* from(std::int64_t input) const { return inputs_ + input; }
 
  private:
   const IntegerInput* inputs_ = nullptr;
 };
 
-/// Σ weight · x of one row, of `groups` groups.
-inline float int8_dot(const std::int8_t* HWY_RESTRICT weight, const float* HWY_RESTRICT scales,
-                      const IntegerInput& input, std::int64_t groups) {
-  __m512 even = _mm512_setzero_ps(), odd = _mm512_setzero_ps();  // two chains hide the latency of the sums
+/// out[r][n] = Σ weight · x of `rows` rows, of `groups` groups each, and `inputs` inputs: weights and inputs
+/// are loaded once for all. Each sum is made alike whatever the rows and inputs beside it.
+template <int rows, int inputs>
+void int8_dots(const std::int8_t* HWY_RESTRICT weight, const float* HWY_RESTRICT scales,
+               const IntegerInput* input, std::int64_t groups, float (&out)[rows][inputs]) {
+  __m512 even[rows][inputs], odd[rows][inputs];  // two chains hide the latency of the sums
+  for (int r = 0; r < rows; ++r) {
+    for (int n = 0; n < inputs; ++n) even[r][n] = odd[r][n] = _mm512_setzero_ps();
+  }
   for (std::int64_t group = 0; group < groups; group += 16) {
     const std::int64_t left = groups - group;
     const auto mask = static_cast<__mmask16>(left >= 16 ? 0xffff : (1 << left) - 1);
-    even = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, scales + group), _mm512_load_ps(input.offsets + group),
-                           even);
+    for (int r = 0; r < rows; ++r) {
+      const __m512 scale = _mm512_maskz_loadu_ps(mask, scales + r * groups + group);
+      for (int n = 0; n < inputs; ++n) {
+        even[r][n] = _mm512_fmadd_ps(scale, _mm512_load_ps(input[n].offsets + group), even[r][n]);
+      }
+    }
   }
   const __m512i flip = _mm512_set1_epi8(-128);  // adds 128
-  const auto add = [&](std::int64_t group, __m512 sum) HWY_ATTR {
-    const std::int8_t* x = input.numbers + group * 2 * weight_group;
-    const __m512i w = _mm512_xor_si512(_mm512_loadu_si512(weight + group * weight_group), flip);
-    __m512i dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w, _mm512_load_si512(x));
-    dot = _mm512_dpbusd_epi32(_mm512_slli_epi32(dot, 8), w, _mm512_load_si512(x + weight_group));
-    return _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), _mm512_set1_ps(scales[group]), sum);
+  const auto add = [&](std::int64_t group, __m512(&sums)[rows][inputs]) HWY_ATTR {
+    __m512i w[rows];
+    __m512 scale[rows];
+    for (int r = 0; r < rows; ++r) {
+      w[r] = _mm512_xor_si512(_mm512_loadu_si512(weight + (r * groups + group) * weight_group), flip);
+      scale[r] = _mm512_set1_ps(scales[r * groups + group]);
+    }
+    for (int n = 0; n < inputs; ++n) {
+      const std::int8_t* x = input[n].numbers + group * 2 * weight_group;
+      const __m512i high = _mm512_load_si512(x), low = _mm512_load_si512(x + weight_group);
+      for (int r = 0; r < rows; ++r) {
+        __m512i dot = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[r], high);
+        dot = _mm512_dpbusd_epi32(_mm512_slli_epi32(dot, 8), w[r], low);
+        sums[r][n] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale[r], sums[r][n]);
+      }
+    }
   };
   std::int64_t group = 0;
   for (; group + 2 <= groups; group += 2) {
-    even = add(group, even);
-    odd = add(group + 1, odd);
+    add(group, even);
+    add(group + 1, odd);
   }
-  if (group < groups) even = add(group, even);
-  return input.scale * _mm512_reduce_add_ps(_mm512_add_ps(even, odd));
+  if (group < groups) add(group, even);
+  for (int r = 0; r < rows; ++r) {
+    for (int n = 0; n < inputs; ++n) {
+      out[r][n] = input[n].scale * _mm512_reduce_add_ps(_mm512_add_ps(even[r][n], odd[r][n]));
+    }
+  }
 }
 
 }  // namespace ecp::kernels::HWY_NAMESPACE

@@ -140,17 +140,31 @@ void dot_scaled_all(const MatVec& p) {
 }
 
 #if ECP_INT8_DOT
-void multiply_integers(const MatVec& p) {
-  const std::int64_t in = p.weight.in, groups = weight_groups(in);
-  const IntegerInputs inputs(p.x, in, p.inputs, p.x_stride);
-  const auto* weight = static_cast<const std::int8_t*>(p.weight.data);
-  for (std::int64_t row = 0; row < p.out; ++row) {
-    for (std::int64_t input = 0; input < p.inputs; ++input) {
-      finish(p, row, input,
-             int8_dot(weight + row * groups * weight_group, p.weight.scales + row * groups, inputs[input],
-                      groups));
-    }
+template <int rows, int inputs>
+HWY_INLINE void integer_tile(const MatVec& p, const IntegerInputs& x, std::int64_t row, std::int64_t input) {
+  const std::int64_t groups = weight_groups(p.weight.in);
+  float sums[rows][inputs];
+  int8_dots<rows, inputs>(static_cast<const std::int8_t*>(p.weight.data) + row * groups * weight_group,
+                          p.weight.scales + row * groups, x.from(input), groups, sums);
+  for (int r = 0; r < rows; ++r) {
+    for (int n = 0; n < inputs; ++n) finish(p, row + r, input + n, sums[r][n]);
   }
+}
+
+template <int rows>
+HWY_INLINE void integer_rows(const MatVec& p, const IntegerInputs& x, std::int64_t row) {
+  std::int64_t input = 0;
+  for (; input + 4 <= p.inputs; input += 4) integer_tile<rows, 4>(p, x, row, input);
+  for (; input < p.inputs; ++input) integer_tile<rows, 1>(p, x, row, input);
+}
+
+void multiply_integers(const MatVec& p) {
+  const IntegerInputs x(p.x, p.weight.in, p.inputs, p.x_stride);
+  std::int64_t row = 0;
+  if (p.inputs > 1) {  // as in dot_all
+    for (; row + 2 <= p.out; row += 2) integer_rows<2>(p, x, row);
+  }
+  for (; row < p.out; ++row) integer_rows<1>(p, x, row);
 }
 #endif
 
