@@ -27,7 +27,7 @@ using Clock = std::chrono::steady_clock;
 struct Options {
   std::string checkpoint, host = "127.0.0.1";
   int port = 8080, threads = 0;
-  std::int64_t deadline = 600, grace = 30, body = 16 << 20;
+  std::int64_t deadline = 600, grace = 30, body = 16 << 20, bodies = 128 << 20;
   SchedulerOptions scheduler;
   serve::ApiOptions api;
 };
@@ -45,6 +45,7 @@ class Serving {
   Serving(const Options& options, const std::shared_ptr<const Model>& model) : options_(options) {
     serve::HttpLimits limits;
     limits.body = static_cast<std::uint64_t>(options.body);
+    limits.bodies = static_cast<std::uint64_t>(options.bodies);
     server_ = std::make_unique<serve::HttpServer>(
         options.host, options.port, limits, serve::Api::headers(options.api),
         [this](const serve::HttpRequest& request, const std::shared_ptr<serve::Exchange>& exchange) {
@@ -94,6 +95,8 @@ std::string name_of(const Path& checkpoint) {
 }
 
 void run(Options options) {
+  require(options.bodies >= options.body, "--max-bodies: expected at least --max-body, {}, got {}",
+          options.body, options.bodies);
   raise_descriptors();
   const StopRequests guard;
   const auto model = Model::load(options.checkpoint, options.threads);
@@ -160,6 +163,8 @@ void add_serve(CLI::App& app) {
   number("--max-prompt", options->api.limits.prompt_tokens, 1, std::int64_t{1} << 40,
          "Most tokens of a request's prompts");
   number("--max-body", options->body, 1024, std::int64_t{1} << 32, "Most bytes of a request");
+  number("--max-bodies", options->bodies, 1024, std::int64_t{1} << 40,
+         "Most bytes of all requests that are being read; more are answered with 503");
   number("--deadline", options->deadline, 1, 1 << 30, "Seconds that a request may take");
   number("--grace", options->grace, 0, 1 << 30, "Seconds for texts in work once the server is to stop");
   command->add_option("--threads", options->threads, "Threads that compute; 0: all CPUs")

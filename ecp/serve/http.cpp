@@ -158,6 +158,23 @@ class Held : public Exchange {
   std::atomic<bool> over_{false};
 };
 
+/// A connection's part of the bytes that all of them hold.
+class Share {
+ public:
+  explicit Share(std::uint64_t& all) : all_(all) {}
+  ~Share() { set(0); }
+  Share(const Share&) = delete;
+  Share& operator=(const Share&) = delete;
+  void set(std::uint64_t bytes) {
+    all_ += bytes - mine_;
+    mine_ = bytes;
+  }
+
+ private:
+  std::uint64_t& all_;
+  std::uint64_t mine_ = 0;
+};
+
 /// Status of what couldn't be read as a request; 0: nobody is there to be told.
 std::pair<int, std::string> fault_of(const error_code& error, const HttpLimits& limits) {
   if (error == http::error::body_limit) {
@@ -165,6 +182,9 @@ std::pair<int, std::string> fault_of(const error_code& error, const HttpLimits& 
   }
   if (error == http::error::header_limit) {
     return {431, fmt::format("the request's head: expected at most {} bytes", limits.head)};
+  }
+  if (error == boost::system::errc::not_enough_memory) {
+    return {503, "too much is being read from others: try again later"};
   }
   if (error == beast::error::timeout) return {408, "the request took too long to come"};
   if (error == http::error::end_of_stream || error == http::error::partial_message ||
@@ -191,6 +211,7 @@ struct HttpServer::Impl {
   asio::io_context context{1};
   tcp::acceptor acceptor;
   std::atomic<std::int64_t> open{0}, answering{0};
+  std::uint64_t held = 0;  // bytes of bodies being read
   bool draining = false;
   std::function<void()> tick;
 
@@ -269,7 +290,17 @@ struct HttpServer::Impl {
       http::response<http::empty_body> go(http::status::continue_, 11);
       co_await http::async_write(stream, go, use_result);
     }
-    co_return std::get<0>(co_await http::async_read(stream, buffer, parser, use_result));
+    Share share(held);
+    parser.eager(true);
+    while (!parser.is_done()) {
+      const auto [problem, some] = co_await http::async_read_some(stream, buffer, parser, use_result);
+      if (problem) co_return problem;
+      share.set(parser.get().body().size());
+      if (held > limits.bodies) {
+        co_return make_error_code(boost::system::errc::not_enough_memory);
+      }
+    }
+    co_return error_code();
   }
 
   template <class Body>

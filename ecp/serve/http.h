@@ -54,6 +54,7 @@ struct HttpLimits {
   std::int64_t connections = 4096;           // more are closed as they come
   std::uint64_t head = 16 << 10;             // bytes
   std::uint64_t body = 16 << 20;             // bytes
+  std::uint64_t bodies = 128 << 20;          // bytes of all that are being read
   std::uint64_t unread = 4 << 20;            // bytes of an answer that wait for its reader
   std::chrono::milliseconds idle{60000};     // between two requests of a connection
   std::chrono::milliseconds reading{15000};  // for a whole request to come

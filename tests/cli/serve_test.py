@@ -6,6 +6,7 @@ import pathlib
 import signal
 import subprocess
 import threading
+import time
 import unittest
 
 from serving import ECP, Server
@@ -183,6 +184,25 @@ class Serving(unittest.TestCase):
         for client in never_reading + slow:
             client.close()
         self.assertTrue(self.server.wait_until(lambda: self.server.metric("ecp_slots_busy") == 0))
+
+    def test_bodies_have_a_common_limit(self):
+        with Server(checkpoints / "bytes", "--max-body", "100000", "--max-bodies", "250000") as server:
+            head = b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+            body = json.dumps({"text": "a" * (100000 - len('{"text": ""}'))}).encode()
+            with contextlib.ExitStack() as stack:
+                held = [stack.enter_context(contextlib.closing(server.raw(head + body[:90000]))) for _ in range(2)]
+                time.sleep(0.3)  # until they are read
+                refused = server.raw_answer(head + body[:90000])
+                self.assertIn(" 503 ", refused.splitlines()[0])
+                self.assertIn("too much is being read", refused)
+                for connection in held:  # they lose nothing
+                    connection.sendall(body[90000:])
+                    self.assertIn(b" 200 ", connection.recv(64))
+            self.assertIn(" 200 ", server.raw_answer(head.replace(b"Host: x", b"Connection: close") + body).splitlines()[0])
+        done = subprocess.run([ECP, "serve", str(checkpoints / "bytes"), "--max-body", "5000", "--max-bodies", "4000"],
+                              capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--max-bodies: expected at least --max-body", done.stderr)
 
     def test_many_streams_at_once(self):
         expected = {seed: self.complete(seed=seed, max_tokens=20)["choices"][0]["text"] for seed in range(10)}
