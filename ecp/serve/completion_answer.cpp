@@ -112,6 +112,8 @@ struct CompletionAnswer::Text {
   bool announced = false;   // that an assistant speaks
   std::int64_t offset = 0;  // characters before the next token
   runtime::Utf8Assembler assembler = {};
+  std::vector<Token> tokens = {};  // if they are asked for, unless they were sent
+  bool prompt_told = false;        // which tokens the prompt was
 
   void add(const Generated& token, bool known, std::string_view bytes) {
     logprobs.add(token, known, offset);
@@ -202,11 +204,21 @@ void CompletionAnswer::send_piece(std::size_t index, Finish finish) {
     choice["text"] = std::move(piece);
   }
   choice["logprobs"] = request_.sampling.logprobs >= 0 ? text.logprobs.take() : json();
+  tell_tokens(index, choice);
   choice["finish_reason"] = reason(finish);
   json event = head();
   event["choices"] = json::array({std::move(choice)});
   if (request_.include_usage) event["usage"] = nullptr;
   send_event(event);
+}
+
+void CompletionAnswer::tell_tokens(std::size_t index, json& choice) {
+  if (!request_.token_ids) return;
+  Text& text = texts_[index];
+  if (!std::exchange(text.prompt_told, true)) {
+    choice["prompt_token_ids"] = request_.prompts[index / static_cast<std::size_t>(request_.choices)];
+  }
+  choice["token_ids"] = std::exchange(text.tokens, {});
 }
 
 void CompletionAnswer::on_prompt(std::size_t prompt, const std::vector<Generated>& tokens) {
@@ -227,6 +239,7 @@ void CompletionAnswer::on_token(std::size_t index, const Generated& token) {
     metrics_.first_token(std::chrono::duration<double>(Clock::now() - start_).count());
   }
   if (request_.sampling.logprobs >= 0) text.add(token, true, tokenizer_->bytes_of(token.token));
+  if (request_.token_ids) text.tokens.push_back(token.token);
   text.text += token.text;
   const bool ends = token.finish != Finish::none;
   if (request_.stream && (ends || !text.text.empty())) send_piece(index, token.finish);
@@ -255,6 +268,7 @@ json CompletionAnswer::choice(std::size_t index) {
     choice["text"] = text.text;
   }
   choice["logprobs"] = request_.sampling.logprobs >= 0 ? text.logprobs.take() : json();
+  tell_tokens(index, choice);
   choice["finish_reason"] = reason(text.finish);
   return choice;
 }

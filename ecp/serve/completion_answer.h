@@ -51,6 +51,8 @@ class CompletionAnswer : public std::enable_shared_from_this<CompletionAnswer> {
   /// Of a streamed answer: what a text has that wasn't sent.
   void send_piece(std::size_t text, Finish finish);
   void send_event(const nlohmann::ordered_json& event);
+  /// The prompt's tokens, once, and those that were not told yet.
+  void tell_tokens(std::size_t text, nlohmann::ordered_json& choice);
   [[nodiscard]] nlohmann::ordered_json head() const;
   [[nodiscard]] nlohmann::ordered_json usage() const;
   [[nodiscard]] nlohmann::ordered_json choice(std::size_t text);

@@ -315,6 +315,7 @@ CompletionRequest parse_completion(std::string_view body, bool chat, const Token
   read_sampling(fields, tokenizer, limits, request);
   if (chat) request.sampling.stop.emplace_back(chat_stop);
   request.stream = fields.truth("stream", false);
+  request.token_ids = fields.truth("return_token_ids", false);
   if (const json* options = fields.find("stream_options")) {
     if (!options->is_object()) refuse("stream_options", "expected an object, got {}", kind_of(*options));
     Fields inside(*options);

@@ -44,6 +44,7 @@ struct CompletionRequest {
   bool has_seed = false;  // else a seed is to be drawn
   std::int64_t choices = 1;
   bool stream = false, include_usage = false, echo = false;
+  bool token_ids = false;  // tell the tokens themselves, of the prompt too
 };
 
 /// The body of POST /v1/completions, or of /v1/chat/completions. Throws BadRequest, or Error on text that the

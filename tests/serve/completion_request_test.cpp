@@ -34,7 +34,7 @@ TEST(CompletionRequestTest, FieldsBecomeSampling) {
     "model": "m", "prompt": "ab", "max_tokens": 7, "temperature": 0.5, "top_p": 0.9, "top_k": 3, "min_p": 0.1,
     "n": 2, "stream": true, "stream_options": {"include_usage": true}, "logprobs": 4, "echo": true,
     "stop": ["x", "yz"], "seed": 9, "presence_penalty": 1, "frequency_penalty": -0.5, "repetition_penalty": 1.5,
-    "logit_bias": {"65": -100}, "ignore_eos": true, "best_of": 2, "user": "somebody", "suffix": null})");
+    "logit_bias": {"65": -100}, "ignore_eos": true, "return_token_ids": true, "best_of": 2, "user": "somebody", "suffix": null})");
   EXPECT_EQ(request.model, "m");
   EXPECT_THAT(request.prompts, ElementsAre(ElementsAre('a', 'b')));
   EXPECT_EQ(request.sampling.max_tokens, 7);
@@ -50,7 +50,7 @@ TEST(CompletionRequestTest, FieldsBecomeSampling) {
   EXPECT_EQ(request.sampling.presence_penalty, 1);
   EXPECT_EQ(request.sampling.frequency_penalty, -0.5f);
   EXPECT_EQ(request.sampling.repetition_penalty, 1.5f);
-  EXPECT_TRUE(request.sampling.ignore_end_of_text);
+  EXPECT_TRUE(request.sampling.ignore_end_of_text && request.token_ids);
   ASSERT_EQ(request.sampling.logit_bias.size(), 1u);
   EXPECT_EQ(request.sampling.logit_bias[0], std::pair(Token{65}, -100.0f));
 }
@@ -60,7 +60,7 @@ TEST(CompletionRequestTest, WhatIsAbsentIsAsOpenAiHasIt) {
   EXPECT_EQ(request.sampling.max_tokens, 16);
   EXPECT_EQ(request.sampling.temperature, 1);
   EXPECT_EQ(request.sampling.logprobs, -1);
-  EXPECT_FALSE(request.stream || request.echo || request.has_seed);
+  EXPECT_FALSE(request.stream || request.echo || request.has_seed || request.token_ids);
   EXPECT_THAT(parsed("{}").prompts, ElementsAre(ElementsAre('\n')));  // a document's beginning
   EXPECT_EQ(parsed(R"({"prompt": "a", "top_p": 0, "top_k": 5})").sampling.top_k, 1);
   EXPECT_EQ(refused(R"({"prompt": "a", "top_p": 0, "top_k": -5})").field, "top_k");
