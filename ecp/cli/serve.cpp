@@ -172,6 +172,7 @@ void add_serve(CLI::App& app) {
       ->type_name("N")
       ->capture_default_str();
   command->footer(
+      "In a browser it is a page on which the model writes. For programs:\n"
       "POST /v1/completions and /v1/chat/completions, GET /v1/models, POST /tokenize and /detokenize,\n"
       "GET /health and /metrics (Prometheus). SIGTERM and Ctrl-C let texts in work end.\n\n"
       "Examples:\n"

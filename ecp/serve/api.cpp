@@ -11,6 +11,8 @@
 
 #include "ecp/base/suggest.h"
 #include "ecp/serve/completion_answer.h"
+#include "ecp/serve/model_description.h"
+#include "ecp/serve/page.h"
 #include "ecp/text/utf8.h"
 
 namespace ecp::serve {
@@ -24,10 +26,15 @@ struct Route {
 };
 
 constexpr std::array routes{
-    Route{"POST", "/v1/completions"}, Route{"POST", "/v1/chat/completions"},
-    Route{"GET", "/v1/models"},       Route{"POST", "/tokenize"},
-    Route{"POST", "/detokenize"},     Route{"GET", "/tokenizer_info"},
-    Route{"GET", "/health"},          Route{"GET", "/metrics"},
+    Route{"POST", "/v1/completions"},
+    Route{"POST", "/v1/chat/completions"},
+    Route{"GET", "/v1/models"},
+    Route{"POST", "/tokenize"},
+    Route{"POST", "/detokenize"},
+    Route{"GET", "/tokenizer_info"},
+    Route{"GET", "/health"},
+    Route{"GET", "/metrics"},
+    Route{"GET", "/"},
 };
 
 HttpResponse json_response(const json& value) {
@@ -93,7 +100,9 @@ HttpResponse Api::fault(int status, const std::string& message) {
 }
 
 bool Api::allowed(const HttpRequest& request) const {
-  if (options_.api_key.empty() || request.path == "/health") return true;
+  // The page itself is no secret: it asks for the key.
+  const bool open = request.path == "/health" || request.path == "/" || request.path.starts_with(page_folder);
+  if (options_.api_key.empty() || open) return true;
   constexpr std::string_view scheme = "Bearer ";
   const std::string_view given = request.authorization;
   return given.starts_with(scheme) && same_secret(given.substr(scheme.size()), options_.api_key);
@@ -124,6 +133,9 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
   const bool chat = request.path == "/v1/chat/completions";
   if ((chat || request.path == "/v1/completions") && request.method == "POST") {
     return complete(request, chat, exchange);
+  }
+  if (auto file = request.method == "GET" ? page_file(request.path) : std::nullopt) {
+    return respond("/", *exchange, *std::move(file));
   }
   HttpResponse response;
   try {
@@ -166,14 +178,8 @@ HttpResponse Api::answer(const HttpRequest& request) {
 }
 
 HttpResponse Api::models(const std::string& path) const {
-  const ModelConfig& config = scheduler_.model().config();
-  const json model = {{"id", options_.model_name},
-                      {"object", "model"},
-                      {"created", created_},
-                      {"owned_by", "ecp"},
-                      {"architecture", config.architecture},
-                      {"trained_length", config.sequence},
-                      {"vocabulary", config.vocab}};
+  const json model =
+      model_description(scheduler_.model().config(), options_.model_name, created_, options_.limits);
   if (path == "/v1/models") return json_response({{"object", "list"}, {"data", json::array({model})}});
   if (path == "/v1/models/" + options_.model_name) return json_response(model);
   return error_response(404,

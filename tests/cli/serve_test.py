@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import os
 import pathlib
+import re
 import signal
 import subprocess
 import threading
@@ -11,6 +13,9 @@ import unittest
 
 from serving import ECP, Server
 from support import written_checkpoints
+
+
+SOURCE = pathlib.Path(os.environ["ECP_SOURCE_DIR"])
 
 
 def setUpModule():
@@ -99,6 +104,70 @@ class Serving(unittest.TestCase):
         self.assertEqual(told["token_logprobs"][-1], max(told["top_logprobs"][-1].values()))  # greedy
         piece = self.stream(prompt="the cat", max_tokens=0, echo=True, logprobs=1)
         self.assertEqual(len(piece[0]["choices"][0]["logprobs"]["tokens"]), 7)
+
+    def test_tokens_are_told_where_they_are_asked_for(self):
+        plain = self.complete()["choices"][0]
+        self.assertNotIn("token_ids", plain)
+        choices = self.complete(n=2, return_token_ids=True)["choices"]
+        for choice in choices:
+            self.assertEqual(bytes(choice["prompt_token_ids"]), b"the cat")
+            self.assertEqual(len(choice["token_ids"]), 8)
+            self.assertEqual(bytes(choice["token_ids"]).decode(errors="replace"), choice["text"])
+        pieces = [piece["choices"][0] for piece in self.stream(prompt="the cat", return_token_ids=True)]
+        self.assertEqual([token for piece in pieces for token in piece["token_ids"]], choices[0]["token_ids"])
+        self.assertEqual(["prompt_token_ids" in piece for piece in pieces], [True] + [False] * (len(pieces) - 1))
+        # From the tokens a text goes on as if it had not been interrupted.
+        whole = self.complete(temperature=0, max_tokens=16, return_token_ids=True)["choices"][0]["token_ids"]
+        more = self.complete(prompt=list(b"the cat") + whole[:5], temperature=0, max_tokens=11, return_token_ids=True)
+        self.assertEqual(more["choices"][0]["token_ids"], whole[5:])
+
+    def test_the_page(self):
+        status, headers, page = self.server.ask("/")
+        self.assertEqual((status, headers["Content-Type"]), (200, "text/html; charset=utf-8"))
+        self.assertIn("base model, not a chat model", page)
+        linked = set(re.findall(r'(?:src|href)="(page/[^"]+)"', page))
+        names = {path.name for path in (SOURCE / "ecp/serve/page").iterdir()} - {"index.html"}
+        self.assertLess(linked, {"page/" + name for name in names})
+        kinds = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+        for path in ["/"] + ["/page/" + name for name in sorted(names)]:
+            status, headers, text = self.server.ask(path)
+            self.assertEqual(status, 200, path)
+            if path != "/":
+                self.assertEqual(headers["Content-Type"], kinds[path.rsplit(".", 1)[1]])
+                self.assertEqual(text, (SOURCE / "ecp/serve" / path[1:]).read_text(encoding="utf-8"))
+            self.assertEqual(headers["Content-Security-Policy"],
+                             "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+                             "base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+            self.assertEqual([headers[name] for name in ("X-Content-Type-Options", "Referrer-Policy", "Cache-Control")],
+                             ["nosniff", "no-referrer", "no-cache"])
+            # Nothing of a text can become markup or script, and nothing is loaded from elsewhere.
+            self.assertNotRegex(text, r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(|style=\"|\son[a-z]+=\"")
+            self.assertNotRegex(text.replace("http://www.w3.org/2000/svg", ""), r"https?://")
+            with contextlib.closing(self.server.connect()) as connection:
+                connection.request("HEAD", path)
+                answer = connection.getresponse()
+                self.assertEqual((answer.status, answer.headers["Content-Length"], answer.read()),
+                                 (200, str(len(text.encode())), b""))
+        for path in ("/page/", "/page/absent.js", "/page/index.html", "/page/../index.html", "/page", "/favicon.ico"):
+            self.assertEqual(self.server.ask(path)[0], 404, path)
+        self.assertEqual(self.server.ask("/", {})[0], 405)
+        self.assertEqual(self.server.ask("/page/main.js", {})[0], 404)
+
+    def test_the_model_is_described(self):
+        status, answer = self.server.json("/v1/models")
+        model = answer["data"][0]
+        self.assertEqual(model, {**model, "architecture": "ecp", "preset": "modern", "layers": 2, "trained_length": 32, "vocabulary": 256,
+                                 "attention": [{"pattern": "ecp", "parameters": [8, 1], "heads": 2}],
+                                 "reach": {"period": 8, "tiles": [{"begin": 0, "first": [-8, -16]}]},
+                                 "holds_positions": False, "max_context": None, "max_tokens": 65536, "max_prompt_tokens": 1 << 20})
+        expected = {"full": (None, 32), "sliding": ({"period": 1, "tiles": [{"begin": 0, "first": [-7, -14]}]}, None),
+                    "shifted": ({"period": 8, "tiles": [{"begin": 0, "first": [-4, -8]}, {"begin": 4, "first": [0, -4]}]}, None)}
+        for name, (reach, context) in expected.items():
+            with Server(checkpoints / name) as server:
+                model = server.json("/v1/models")[1]["data"][0]
+                self.assertEqual((model["id"], model["reach"], model["max_context"]), (name, reach, context))
+        with Server(checkpoints / "paper") as server:
+            self.assertTrue(server.json("/v1/models")[1]["data"][0]["holds_positions"])
 
     def test_chat(self):
         messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "the cat?"}]
@@ -233,7 +302,8 @@ class Serving(unittest.TestCase):
 class Otherwise(unittest.TestCase):
     def test_a_key_is_asked_for(self):
         with Server(checkpoints / "bytes", "--cors", "*", environment={"ECP_API_KEY": "secret"}) as server:
-            self.assertEqual(server.ask("/health")[0], 200)
+            for path, status in (("/health", 200), ("/", 200), ("/page/main.js", 200), ("/page/absent.js", 404), ("/metrics", 401)):
+                self.assertEqual(server.ask(path)[0], status, path)
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}, {"Authorization": "Bearer "}):
                 status, answer = server.json("/v1/models", headers=headers)
                 self.assertEqual((status, answer["error"]["type"]), (401, "authentication_error"))

@@ -12,7 +12,8 @@ BINARY = Path(os.environ.get("ECP_BINARY_DIR", "build/release")).resolve()
 
 def written_checkpoints():
     """A temporary folder with the checkpoints that the runtime's test of them writes: bytes, paper, words (with an end of
-    text), tokens, and others with the tokenizers of tests/text/tokenizers."""
+    text), tokens, full, sliding, shifted and wide (of bytes; the last one isn't quite as small), and others with the
+    tokenizers of tests/text/tokenizers."""
     folder = tempfile.TemporaryDirectory(prefix="ecp-checkpoints-")
     subprocess.run([BINARY / "test_runtime", "--gtest_filter=CheckpointFiles.LoadAndGenerate"],
                    env={**os.environ, "ECP_WRITE_CHECKPOINTS": folder.name}, check=True, stdout=subprocess.DEVNULL)

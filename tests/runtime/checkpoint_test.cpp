@@ -27,9 +27,10 @@ class CheckpointFiles : public testing::Test {
     if (!keep_) std::filesystem::remove_all(folder_);
   }
 
-  Path write(const std::string& name, ModelConfig config, const std::shared_ptr<const Tokenizer>& tokenizer) {
+  Path write(const std::string& name, ModelConfig config, const std::shared_ptr<const Tokenizer>& tokenizer,
+             std::int64_t dim = 16) {
     if (tokenizer != nullptr) config.vocab = tokenizer->vocab_size();
-    config.dim = 16;
+    config.dim = dim;
     config.layers = 2;
     config.heads = 2;
     config.block = 8;
@@ -47,8 +48,9 @@ class CheckpointFiles : public testing::Test {
     return folder_ / name;
   }
 
-  static ModelConfig preset(const std::string& name) {
+  static ModelConfig preset(const std::string& name, const std::string& architecture = "ecp") {
     ModelConfig config;
+    config.architecture = architecture;
     config.preset = name;
     apply_preset(config);
     return config;
@@ -73,6 +75,11 @@ TEST_F(CheckpointFiles, LoadAndGenerate) {
       write("wikitext", preset("modern"), load_tokenizer(given / "vocab.txt")->for_wikitext());
   const Path gpt2 = write("gpt2", preset("modern"), load_tokenizer(given / "gpt2.json"));
   const Path llama2 = write("llama2", preset("modern"), load_tokenizer(given / "llama2.json"));
+  for (const char* architecture : {"full", "sliding", "shifted"}) {
+    const auto model = Model::load(write(architecture, preset("modern", architecture), byte_tokenizer()), 1);
+    EXPECT_EQ(model->config().architecture, architecture);
+  }
+  write("wide", preset("modern"), byte_tokenizer(), 384);  // as slow as models are
   ModelConfig plain = preset("modern");
   plain.vocab = 50;
   const Path tokens = write("tokens", plain, nullptr);
