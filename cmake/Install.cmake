@@ -78,3 +78,6 @@ if(ECP_WITH_TORCH)
   install(TARGETS ecp-torch RUNTIME COMPONENT torch)
   install(TARGETS ecp_ops LIBRARY COMPONENT torch)
 endif()
+
+include(cmake/Package.cmake)
+include(cmake/Docs.cmake)

@@ -1,5 +1,6 @@
 """All commands of `ecp` and their options, as --help tells them."""
 
+import functools
 import re
 import subprocess
 
@@ -12,6 +13,7 @@ def help_of(path):
     return subprocess.run([BINARY / "ecp", *path.split(), "--help"], capture_output=True, text=True, check=False)
 
 
+@functools.cache
 def commands():
     """{"data stats": ["-h", "--help", "--top", ...]}; "" is the program. Those of `ecp-torch` where it was built."""
     found, waiting = {}, [""]

@@ -1,5 +1,6 @@
 """ecp completion: what bash, zsh and fish offer."""
 
+import functools
 import os
 import pty
 import select
@@ -12,6 +13,7 @@ from command_lines import TORCH, commands
 from support import BINARY, CommandTest
 
 
+@functools.cache  # it may ask ecp-torch, which takes its time to start
 def script(shell):
     return subprocess.run([BINARY / "ecp", "completion", shell], capture_output=True, text=True, check=True).stdout
 
