@@ -17,9 +17,10 @@ set(ecp_public_headers
   ecp/text/tokenizer.h)
 
 # For other programs, from the objects of the static library: only the public interface is exported. Until version 1 a
-# minor version may change it, so the SONAME has both numbers.
+# minor version may change it, so the SONAME has both numbers. fmt is named by its file: as a target it would stand in the
+# package for CMake, which needs no other.
 add_library(libecp_shared SHARED $<TARGET_OBJECTS:libecp_objects>)
-target_link_libraries(libecp_shared PRIVATE fmt::fmt Threads::Threads ${libecp_libraries} -Wl,--as-needed
+target_link_libraries(libecp_shared PRIVATE $<TARGET_FILE:fmt::fmt> Threads::Threads ${libecp_libraries} -Wl,--as-needed
   -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/libecp.map)
 target_include_directories(libecp_shared INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}>
   $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

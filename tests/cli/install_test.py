@@ -67,6 +67,10 @@ class Installation(unittest.TestCase):
                     self.assertNotIn(str(SOURCE), text, path)
                     self.assertNotIn(str(BINARY), text, path)
 
+    def test_users_need_no_other_package(self):
+        for path in installed.only("**/cmake/ecp/ecp-targets.cmake").parent.iterdir():
+            self.assertNotRegex(path.read_text(encoding="utf-8"), r"fmt::|Threads::|PkgConfig::|find_dependency\(", path.name)
+
     def test_only_the_public_interface_is_exported(self):
         library = installed.only(f"**/{LIBRARY}")
         names = run("nm", "--dynamic", "--defined-only", "--demangle", "--format=posix", library).splitlines()
