@@ -7,22 +7,14 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "ecp/base/error.h"
+#include "ecp/base/path.h"
 
 namespace ecp {
-
-using Path = std::filesystem::path;
-
-/// The file system or the user's quota is full: what failed can be tried again later.
-class NoSpace : public Error {
- public:
-  using Error::Error;
-};
 
 /// Bytes that this process may still write where `path` is (the nearest folder that exists); UINT64_MAX where
 /// the system doesn't say. Quotas are not counted.

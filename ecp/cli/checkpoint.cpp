@@ -262,7 +262,9 @@ void add_convert(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("convert", "Write a checkpoint's weights in another type or in several files");
   command->add_option("CHECKPOINT", options->checkpoint, "Checkpoint or run folder")->required();
-  command->add_option("--output", options->output, "Folder to write; must not exist")->required();
+  command->add_option("--output", options->output, "Folder to write; must not exist")
+      ->required()
+      ->type_name("FOLDER");
   command
       ->add_option("--dtype", options->dtype,
                    "bfloat16 (rounded to nearest, half the size) or float32; none: as they are")

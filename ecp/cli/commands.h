@@ -33,6 +33,9 @@ void add_checkpoint(CLI::App& app);
 void add_quantize(CLI::App& app);
 void add_doctor(CLI::App& app);
 void add_bench(CLI::App& app);
+/// Of all commands, so they come last.
+void add_completion(CLI::App& app);
+void add_manual(CLI::App& app);
 /// train, eval, score: handed to the `ecp-torch` executable.
 void add_torch_commands(CLI::App& app);
 

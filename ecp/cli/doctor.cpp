@@ -243,8 +243,9 @@ void add_doctor(CLI::App& app) {
       app.add_subcommand("doctor", "Look at this machine: what it offers, how fast it is, what is wrong");
   doctor->add_flag("--quick", options->quick, "Measure nothing");
   doctor->add_flag("--json", options->json, "Print JSON");
-  doctor->add_option("--folder", options->folder,
-                     "Where runs are to be written (default: the current folder)");
+  doctor
+      ->add_option("--folder", options->folder, "Where runs are to be written (default: the current folder)")
+      ->type_name("FOLDER");
   doctor->add_option("--threads", options->threads, "Threads to measure with; 0: all available")
       ->check(whole_number(0, most_threads));
   doctor->footer(footer);

@@ -221,7 +221,8 @@ void add_generate(CLI::App& app, LoadModel load) {
   auto* dash =
       command->add_option("STDIN", options->dash, "-: read the prompt from standard input")->type_name("[-]");
   auto* prompt = command->add_option("--prompt", options->prompt, "Text to go on from; none: a new document");
-  auto* file = command->add_option("--prompt-file", options->prompt_file, "Read the prompt from a file");
+  auto* file = command->add_option("--prompt-file", options->prompt_file, "Read the prompt from a file")
+                   ->type_name("FILE");
   auto* tokens =
       command->add_option("--tokens", options->tokens, "Prompt as token ids, e.g. 5,17; prints ids")
           ->delimiter(',')
@@ -269,9 +270,12 @@ void add_generate(CLI::App& app, LoadModel load) {
   command
       ->add_option("--load-session", options->load_session,
                    "Go on from a session that was saved, with the options given here")
-      ->check(CLI::ExistingFile);
-  auto* save = command->add_option("--save-session", options->save_session,
-                                   "Write the session at the end, to be gone on from");
+      ->check(CLI::ExistingFile)
+      ->type_name("FILE");
+  auto* save = command
+                   ->add_option("--save-session", options->save_session,
+                                "Write the session at the end, to be gone on from")
+                   ->type_name("FILE");
   for (CLI::Option* one : {dash, tokens, save}) interactive->excludes(one);
   command->add_option("--threads", options->threads, "0: all available CPUs")
       ->capture_default_str()

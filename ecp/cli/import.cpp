@@ -40,9 +40,13 @@ void add_import(CLI::App& app) {
       ->add_option("FILE", options->file,
                    "Weights: a .safetensors file, or a PyTorch checkpoint (.pt) with a state_dict")
       ->required();
-  command->add_option("--output", options->output, "Checkpoint folder to write; must not exist")->required();
-  command->add_option("--set", options->overrides,
-                      "model.key=value: what the file doesn't tell; may be repeated");
+  command->add_option("--output", options->output, "Checkpoint folder to write; must not exist")
+      ->required()
+      ->type_name("FOLDER");
+  command
+      ->add_option("--set", options->overrides,
+                   "model.key=value: what the file doesn't tell; may be repeated")
+      ->type_name("SECTION.KEY=VALUE");
   command->footer(footer);
   command->callback([options] {
     import_checkpoint(options->file, options->output, options->overrides);

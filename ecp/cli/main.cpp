@@ -26,5 +26,7 @@ int main(int argc, char** argv) {
   ecp::cli::add_doctor(*app);
   ecp::cli::add_bench(*app);
   ecp::cli::add_torch_commands(*app);
+  ecp::cli::add_completion(*app);
+  ecp::cli::add_manual(*app);
   return ecp::cli::run(*app, argc, argv);
 }

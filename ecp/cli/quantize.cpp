@@ -102,7 +102,9 @@ void add_quantize(CLI::App& app) {
       app.add_subcommand("quantize", "Write a checkpoint with int8 weights, and tell what that costs");
   command->add_option("CHECKPOINT", options->checkpoint, "Checkpoint or run folder (its best, or else last)")
       ->required();
-  command->add_option("--output", options->output, "Folder to write; must not exist")->required();
+  command->add_option("--output", options->output, "Folder to write; must not exist")
+      ->required()
+      ->type_name("FOLDER");
   command
       ->add_option("--data", options->data,
                    "Token file to measure perplexity on; default the run's validation data")

@@ -9,13 +9,12 @@
 #include <cstdint>
 #include <string>
 
-#include "ecp/base/fields.h"
-
 namespace ecp {
 
+/// Every choice that makes a model.
 struct ModelConfig {
-  std::string architecture = "ecp";
-  std::string preset = "modern";
+  std::string architecture = "ecp";  // which keys a query sees
+  std::string preset = "modern";     // what the fields that weren't given come from
 
   std::int64_t vocab = 0;        // 0: taken from the tokenizer of the training data
   std::int64_t dim = 256;        // d
@@ -28,32 +27,33 @@ struct ModelConfig {
   bool shift_heads = false;      // half of the heads have their blocks moved by b/2
   bool causal = true;            // false: a classifier's rows see what comes after them too
   // 0: a share of n that the accessors below tell.
-  std::int64_t latents = 0;             // ℓ, the last rows of a window, which are trained
-  std::int64_t history_segment = 0;     // s_h, divides the history c = n − ℓ
-  std::int64_t compressed_history = 0;  // p, rows that the history becomes after layer 0
-  std::string compressed_residual = "corrected";
-  std::int64_t group = 0;   // g, rows of a group
-  std::int64_t window = 0;  // w, keys that a row sees
+  std::int64_t latents = 0;                       // ℓ, the last rows of a window, which are trained
+  std::int64_t history_segment = 0;               // s_h, divides the history c = n − ℓ
+  std::int64_t compressed_history = 0;            // p, rows that the history becomes after layer 0
+  std::string compressed_residual = "corrected";  // of a latent row in layer 0, or "authors"
+  std::int64_t group = 0;                         // g, rows of a group
+  std::int64_t window = 0;                        // w, keys that a row sees
 
-  bool shared_kv = false;      // one projection for keys and values
-  bool rotate_values = false;  // RoPE on the values as well (what shared_kv implies in the paper)
-  std::string rope = "all";
-  double rope_theta = 10000;
-  std::string qk_norm = "rms";
-  std::string norm = "rms";
-  double norm_eps = 1e-5;
-  std::string ffn = "swiglu";
-  std::int64_t ffn_dim = 0;  // 0: 4d for gelu, 8d/3 rounded up to a multiple of 64 for swiglu
-  bool ffn_bias = false;
-  bool output_bias = false;         // bias of the attention's output projection
-  bool first_block_output = false;  // ecp: block 0 has an output projection of its own (`to_out_0`, eq. 9)
-  bool tie_embeddings = true;
-  bool classifier_bias = false;
-  std::string init = "scaled_normal";
-  std::int64_t classes = 0;      // 0: a language model; otherwise a classifier of whole inputs
-  std::string pooling = "mean";  // classifier: which rows it sees
-  double dropout = 0;            // on attention probabilities and inside the feed-forward
+  bool shared_kv = false;              // one projection for keys and values
+  bool rotate_values = false;          // RoPE on the values as well (what shared_kv implies in the paper)
+  std::string rope = "all";            // layers with rotary position embedding: none, first, all
+  double rope_theta = 10000;           // base of the rotary frequencies
+  std::string qk_norm = "rms";         // on queries and keys: none, rms, layer, layer_unused
+  std::string norm = "rms";            // before attention, feed-forward and classifier: layer, rms
+  double norm_eps = 1e-5;              // epsilon of all norms
+  std::string ffn = "swiglu";          // feed-forward: gelu, swiglu
+  std::int64_t ffn_dim = 0;            // 0: 4d for gelu, 8d/3 rounded up to a multiple of 64 for swiglu
+  bool ffn_bias = false;               // biases in the feed-forward
+  bool output_bias = false;            // bias of the attention's output projection
+  bool first_block_output = false;     // ecp: block 0 has an output projection of its own (`to_out_0`, eq. 9)
+  bool tie_embeddings = true;          // the classifier uses the embedding's weights
+  bool classifier_bias = false;        // bias in the classifier
+  std::string init = "scaled_normal";  // or "uniform", PyTorch's defaults
+  std::int64_t classes = 0;            // 0: a language model; otherwise a classifier of whole inputs
+  std::string pooling = "mean";        // classifier: which rows it sees
+  double dropout = 0;                  // on attention probabilities and inside the feed-forward
 
+  /// Shows each field to `v`: its name, range or choices, and help (base/fields.h).
   template <class Visitor>
   void visit(Visitor& v) {
     constexpr std::int64_t most = std::int64_t{1} << 24;
@@ -109,10 +109,13 @@ struct ModelConfig {
     v.number("dropout", dropout, {0, 0.95}, "dropout on attention probabilities and inside the feed-forward");
   }
 
+  /// d_h
   [[nodiscard]] std::int64_t head_dim() const { return dim / heads; }
+  /// H_kv
   [[nodiscard]] std::int64_t key_heads() const { return kv_heads == 0 ? heads : kv_heads; }
   /// Inner width of the feed-forward after defaults.
   [[nodiscard]] std::int64_t inner_dim() const;
+  /// Whether a layer has rotary position embedding.
   [[nodiscard]] bool rotates(std::int64_t layer) const {
     return rope == "all" || (rope == "first" && layer == 0);
   }

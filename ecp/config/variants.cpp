@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ecp/base/fields.h"
+
 namespace ecp {
 
 std::vector<std::string> architecture_names() {

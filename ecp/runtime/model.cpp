@@ -4,8 +4,10 @@
 
 #include "ecp/base/error.h"
 #include "ecp/runtime/cached_source.h"
+#include "ecp/runtime/logit_source.h"
 #include "ecp/runtime/weights.h"
 #include "ecp/weights/checkpoint.h"
+#include "ecp/weights/safetensors.h"
 
 namespace ecp {
 
@@ -57,6 +59,8 @@ std::shared_ptr<const Model> Model::create(const ModelConfig& config, std::span<
       });
   return create(std::move(weights), std::move(tokenizer), threads);
 }
+
+std::unique_ptr<runtime::LogitSource> Model::new_source() const { return new_source_(); }
 
 Session Model::session(const Sampling& sampling) const { return {shared_from_this(), sampling}; }
 

@@ -24,9 +24,10 @@ namespace ecp {
 /// What is asked for.
 struct TextRequest {
   std::vector<Token> prompt;  // at least one token
-  Sampling sampling;
+  Sampling sampling;          // how each text is made
   std::int64_t choices = 1;   // texts; the i-th draws with seed + i
   bool score_prompt = false;  // tell how probable its tokens are
+  /// Texts that aren't done by then are aborted.
   std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
 };
 
@@ -47,6 +48,7 @@ class TextListener {
   virtual void on_abort(Abort why, const std::string& message) = 0;
 };
 
+/// How much a scheduler takes on.
 struct SchedulerOptions {
   std::int64_t slots = 16;   // texts in work at once
   std::int64_t queue = 256;  // requests that wait for slots
@@ -54,11 +56,17 @@ struct SchedulerOptions {
 
 /// A moment's state, and what there was since the start.
 struct SchedulerState {
-  std::int64_t slots = 0, active = 0, waiting = 0;
-  std::uint64_t prompt_tokens = 0, generated_tokens = 0, steps = 0, cancelled = 0;
-  std::uint64_t cache_bytes = 0;  // of the texts in work
+  std::int64_t slots = 0;              // texts that could be in work
+  std::int64_t active = 0;             // texts in work
+  std::int64_t waiting = 0;            // requests that wait for slots
+  std::uint64_t prompt_tokens = 0;     // read
+  std::uint64_t generated_tokens = 0;  // of all texts
+  std::uint64_t steps = 0;             // of which each makes a token for every text in work
+  std::uint64_t cancelled = 0;         // texts
+  std::uint64_t cache_bytes = 0;       // of the texts in work
 };
 
+/// Continuous batching over one model; thread-safe.
 class Scheduler {
  public:
   /// Fails on slots or a queue outside 1 … 65,536.
@@ -72,6 +80,7 @@ class Scheduler {
   /// has returned from the present one.
   class Ticket {
    public:
+    /// May be called from any thread.
     void cancel() { cancelled_ = true; }
 
    private:
@@ -89,7 +98,8 @@ class Scheduler {
   void stop();
   /// True once nothing is in work or waiting.
   [[nodiscard]] bool idle() const;
-  [[nodiscard]] SchedulerState state() const;
+  [[nodiscard]] SchedulerState state() const;  ///< As it is now.
+  /// What makes the texts.
   [[nodiscard]] const Model& model() const { return *model_; }
 
  private:

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "ecp/base/files.h"
+#include "ecp/base/path.h"
 #include "ecp/runtime/sampling.h"
 #include "ecp/text/tokenizer.h"
 
@@ -20,15 +20,16 @@ class Model;
 /// Rows of one stream: what the model has seen, and the caches that let it go on. One thread at a time.
 class Session {
  public:
+  /// What `Model::session` gives.
   Session(std::shared_ptr<const Model> model, const Sampling& sampling);
   ~Session();
-  Session(Session&&) noexcept;
-  Session& operator=(Session&&) noexcept;
+  Session(Session&&) noexcept;             ///< The other one can only be assigned to or destroyed.
+  Session& operator=(Session&&) noexcept;  ///< The same.
 
   /// Appends text or tokens to what the model has seen (chunked prefill). After it `next` may give
   /// `max_tokens` more.
   void prompt(std::string_view text);
-  void prompt(std::span<const Token> tokens);
+  void prompt(std::span<const Token> tokens);  ///< Fails on tokens that the model doesn't have.
   /// The next piece of text: whole UTF-8 characters, never part of a stop string, as soon as it is certain;
   /// nothing at the end. Without a prompt it starts a document: after an end of text, or after a line end if
   /// the tokenizer has no such token. Fails if the logits are not finite.
@@ -66,7 +67,7 @@ class Session {
   void save(const Path& path) const;
   /// How tokens are chosen from the next one on, as after a prompt.
   void set_sampling(const Sampling& sampling);
-  [[nodiscard]] const Sampling& sampling() const;
+  [[nodiscard]] const Sampling& sampling() const;  ///< How tokens are chosen now.
 
   /// Tokens seen so far, prompt and generated.
   [[nodiscard]] std::uint64_t position() const;

@@ -23,18 +23,20 @@
 #include <string_view>
 #include <vector>
 
-#include "ecp/base/files.h"
+#include "ecp/base/path.h"
 
 namespace ecp {
 
+/// A token's id, below the vocabulary's size.
 using Token = std::uint32_t;
 
+/// Text to token ids and back; thread-safe.
 class Tokenizer {
  public:
   virtual ~Tokenizer() = default;
 
-  [[nodiscard]] virtual std::string kind() const = 0;  // as above
-  [[nodiscard]] virtual std::int64_t vocab_size() const = 0;
+  [[nodiscard]] virtual std::string kind() const = 0;         // as above
+  [[nodiscard]] virtual std::int64_t vocab_size() const = 0;  // ids are below it
   /// The token that ends a document, if the tokenizer has one.
   [[nodiscard]] virtual std::optional<Token> end_of_text() const = 0;
   /// Appends the ids of `text`. Thread-safe. Fails on text that isn't UTF-8 (not for bytes).
@@ -63,10 +65,13 @@ class Tokenizer {
   /// what belongs to it (`tokenizer_files`) into an existing folder.
   virtual void save(const Path& folder) const = 0;
 
+  /// The ids of a document.
   [[nodiscard]] std::vector<Token> encode(std::string_view text) const;
+  /// The bytes that `ids` stand for, one after the other. Fails on an id ≥ vocab_size.
   [[nodiscard]] std::string decode(std::span<const Token> ids) const;
 };
 
+/// A token for each byte.
 std::shared_ptr<const Tokenizer> byte_tokenizer();
 /// Names of the files that `save` may write.
 std::span<const std::string_view> tokenizer_files();
@@ -77,11 +82,12 @@ std::span<const std::string_view> tokenizer_files();
 /// lost.
 std::shared_ptr<const Tokenizer> load_tokenizer(const Path& path);
 
+/// What to train.
 struct SentencePieceTraining {
-  std::string type = "bpe";  // or "unigram"
-  std::int64_t vocab_size = 4096;
-  std::int64_t threads = 0;  // 0: all available CPUs
-  std::uint64_t seed = 1;
+  std::string type = "bpe";                             // or "unigram"
+  std::int64_t vocab_size = 4096;                       // tokens, with those of bytes and the end of text
+  std::int64_t threads = 0;                             // 0: all available CPUs
+  std::uint64_t seed = 1;                               // of the sample
   std::uint64_t most_bytes = std::uint64_t{256} << 20;  // training text beyond it is sampled
 };
 /// Trains on the texts that `next` gives until it returns false: identity normaliser, byte fallback, newline

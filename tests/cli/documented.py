@@ -3,9 +3,12 @@
 import re
 
 
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
+
+
 def blocks(path):
     """(language, text) of the fenced blocks of a Markdown file, in order."""
-    return re.findall(r"^```(\w+)\n(.*?)^```$", path.read_text(encoding="utf-8"), re.M | re.S)
+    return FENCE.findall(path.read_text(encoding="utf-8"))
 
 
 def script(path, replace=()):

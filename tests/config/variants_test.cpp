@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "ecp/base/fields.h"
 #include "tests/support/errors.h"
 
 namespace ecp {

@@ -29,7 +29,8 @@ def room_of(path):
 
 
 def rank(room):
-    return ROOMS.index(room.split("/")[0])
+    """Higher rooms come first; above them ecp/ecp.h, which includes what is public of them."""
+    return ROOMS.index(room.split("/")[0]) if room else -1
 
 
 class Layers(unittest.TestCase):

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "ecp/base/error.h"
+#include "ecp/weights/safetensors.h"
 #include "forward_cases.h"
 #include "reference_model.h"
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "ecp/base/files.h"
 #include "ecp/text/tokenizer.h"
 
 namespace ecp::test {

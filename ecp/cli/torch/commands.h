@@ -22,5 +22,7 @@ void add_score(CLI::App& app);
 void add_torch_bench(CLI::App& app);
 /// What `ecp doctor` asks of this program; not shown in the help.
 void add_doctor_step(CLI::App& app);
+/// What `ecp` asks for its manual pages and completion: all commands as JSON; not shown in the help.
+void add_describe(CLI::App& app);
 
 }  // namespace ecp::cli

@@ -13,5 +13,6 @@ int main(int argc, char** argv) {
   ecp::cli::add_generate(*app, ecp::cli::load_window_model);
   ecp::cli::add_torch_bench(*app);
   ecp::cli::add_doctor_step(*app);
+  ecp::cli::add_describe(*app);
   return ecp::cli::run(*app, argc, argv);
 }
