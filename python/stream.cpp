@@ -5,6 +5,7 @@
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/shared_ptr.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/unique_ptr.h>
 #include <nanobind/stl/variant.h>
 #include <nanobind/stl/vector.h>
 #include <pthread.h>
@@ -70,21 +71,21 @@ void check_signals() {
   if (PyErr_CheckSignals() != 0) throw nb::python_error();
 }
 
-Sampling sampling_of(float temperature, std::int64_t top_k, float top_p, float min_p,
-                     float repetition_penalty, std::int64_t repetition_window, float presence_penalty,
-                     float frequency_penalty, const std::optional<nb::dict>& logit_bias, std::uint64_t seed,
+Sampling sampling_of(double temperature, std::int64_t top_k, double top_p, double min_p,
+                     double repetition_penalty, std::int64_t repetition_window, double presence_penalty,
+                     double frequency_penalty, const std::optional<nb::dict>& logit_bias, std::uint64_t seed,
                      const std::optional<Texts>& stop, std::optional<std::int64_t> max_tokens,
                      bool ignore_end_of_text, std::string document_break,
                      std::optional<std::int64_t> logprobs) {
   Sampling sampling;
-  sampling.temperature = temperature;
+  sampling.temperature = static_cast<float>(temperature);
   sampling.top_k = top_k;
-  sampling.top_p = top_p;
-  sampling.min_p = min_p;
-  sampling.repetition_penalty = repetition_penalty;
+  sampling.top_p = static_cast<float>(top_p);
+  sampling.min_p = static_cast<float>(min_p);
+  sampling.repetition_penalty = static_cast<float>(repetition_penalty);
   sampling.repetition_window = repetition_window;
-  sampling.presence_penalty = presence_penalty;
-  sampling.frequency_penalty = frequency_penalty;
+  sampling.presence_penalty = static_cast<float>(presence_penalty);
+  sampling.frequency_penalty = static_cast<float>(frequency_penalty);
   if (logit_bias) {
     for (const auto& [token, bias] : *logit_bias) {
       sampling.logit_bias.emplace_back(nb::cast<Token>(token), nb::cast<float>(bias));
@@ -239,18 +240,18 @@ std::unique_ptr<Stream> session_of(const Model& model, const Sampling& sampling)
 }
 
 /// What Model.session and Session.set_sampling take alike.
-#define ECP_SAMPLING_ARGUMENTS                                                                            \
-  nb::kw_only(), "temperature"_a = 0.8f, "top_k"_a = 0, "top_p"_a = 1.0f, "min_p"_a = 0.0f,               \
-                 "repetition_penalty"_a = 1.0f, "repetition_window"_a = 256, "presence_penalty"_a = 0.0f, \
-                 "frequency_penalty"_a = 0.0f, "logit_bias"_a = nb::none(), "seed"_a = 1,                 \
-                 "stop"_a = nb::none(), "max_tokens"_a.none() = 256, "ignore_end_of_text"_a = false,      \
+#define ECP_SAMPLING_ARGUMENTS                                                                          \
+  nb::kw_only(), "temperature"_a = 0.8, "top_k"_a = 0, "top_p"_a = 1.0, "min_p"_a = 0.0,                \
+                 "repetition_penalty"_a = 1.0, "repetition_window"_a = 256, "presence_penalty"_a = 0.0, \
+                 "frequency_penalty"_a = 0.0, "logit_bias"_a = nb::none(), "seed"_a = 1,                \
+                 "stop"_a = nb::none(), "max_tokens"_a.none() = 256, "ignore_end_of_text"_a = false,    \
                  "document_break"_a = "\n\n", "logprobs"_a = nb::none()
 
 template <class Owner, class Result>
 auto with_sampling(Result (*function)(Owner&, const Sampling&)) {
-  return [function](Owner& owner, float temperature, std::int64_t top_k, float top_p, float min_p,
-                    float repetition_penalty, std::int64_t repetition_window, float presence_penalty,
-                    float frequency_penalty, const std::optional<nb::dict>& logit_bias, std::uint64_t seed,
+  return [function](Owner& owner, double temperature, std::int64_t top_k, double top_p, double min_p,
+                    double repetition_penalty, std::int64_t repetition_window, double presence_penalty,
+                    double frequency_penalty, const std::optional<nb::dict>& logit_bias, std::uint64_t seed,
                     const std::optional<Texts>& stop, std::optional<std::int64_t> max_tokens,
                     bool ignore_end_of_text, const std::string& document_break,
                     std::optional<std::int64_t> logprobs) {
@@ -378,7 +379,7 @@ void bind_model(nb::module_& m) {
 
 NB_MODULE(_stream, m) {
   nb::exception<ecp::Error>(m, "Error", PyExc_RuntimeError);
-  m.attr("version") = ecp::version();
+  m.attr("version") = std::string(ecp::version());
   ecp::python::bind_tokenizer(m);
   ecp::python::bind_session(m);
   ecp::python::bind_model(m);

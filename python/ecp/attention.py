@@ -24,19 +24,19 @@ if tuple(int(part) for part in torch.__version__.split(".")[:2]) < _LEAST:
 _library = Path(__file__).with_name("_operator.so")
 if not _library.exists():
     raise ImportError(f"ecp.interval_attention: expected '{_library}'; this package was built without LibTorch")
-torch.ops.load_library(str(_library))
+torch.ops.load_library(str(_library))  # type: ignore[no-untyped-call]
 _forward = torch.ops.ecp_python.interval_attention.default
 _backward = torch.ops.ecp_python.interval_attention_backward.default
 _DTYPES = (torch.float32, torch.bfloat16, torch.float64)
 
 
-@torch.library.register_fake("ecp_python::interval_attention")
+@torch.library.register_fake("ecp_python::interval_attention")  # type: ignore[untyped-decorator]
 def _forward_shapes(q: Tensor, k: Tensor, v: Optional[Tensor], *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
     sums = torch.float64 if q.dtype == torch.float64 else torch.float32
     return q.new_empty(q.shape), q.new_empty((q.shape[0], q.shape[2], q.shape[1]), dtype=sums)
 
 
-@torch.library.register_fake("ecp_python::interval_attention_backward")
+@torch.library.register_fake("ecp_python::interval_attention_backward")  # type: ignore[untyped-decorator]
 def _backward_shapes(grad_out: Tensor, q: Tensor, k: Tensor, v: Optional[Tensor], *_: Any, **__: Any) -> tuple[Tensor, Tensor, Tensor]:
     return q.new_empty(q.shape), k.new_empty(k.shape), k.new_empty((0,)) if v is None else v.new_empty(v.shape)
 
@@ -148,7 +148,7 @@ def interval_attention(
         return _by_heads(q, k, v, pattern.patterns, query_offset, key_offset, document_start, scale, dropout, key)
     if not isinstance(pattern, Pattern):
         raise TypeError(f"interval_attention: pattern: expected one of ecp.patterns, got {pattern!r}")
-    out, _ = _forward(q, k, v, pattern.kind, list(pattern.parameters), query_offset, key_offset, document_start, scale, dropout, key)
+    out: Tensor = _forward(q, k, v, pattern.kind, list(pattern.parameters), query_offset, key_offset, document_start, scale, dropout, key)[0]
     return out
 
 

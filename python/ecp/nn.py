@@ -79,7 +79,8 @@ class IntervalAttention(nn.Module):
             q, k = rotate(q, self.rope), rotate(k, self.rope)
         heads = interval_attention(q, k, v, pattern=self.pattern, document_start=document_start,
                                    dropout=self.dropout if self.training else 0.0)
-        return self.out(heads.flatten(2))
+        out: Tensor = self.out(heads.flatten(2))
+        return out
 
     def extra_repr(self) -> str:
         return f"heads={self.heads}, kv_heads={self.kv_heads}, pattern={self.pattern}, rope={self.rope}, dropout={self.dropout}"
@@ -101,8 +102,9 @@ class DecoderLayer(nn.Module):
 
     def forward(self, x: Tensor, document_start: Optional[Tensor] = None) -> Tensor:
         x = x + self.attention(self.attention_norm(x), document_start)
-        inner = self.ffn_norm(x)
-        return x + self.down(F.silu(self.gate(inner)) * self.up(inner))
+        inner: Tensor = self.ffn_norm(x)
+        out: Tensor = x + self.down(F.silu(self.gate(inner)) * self.up(inner))
+        return out
 
 
 class LanguageModel(nn.Module):
