@@ -59,7 +59,7 @@ std::string sizes_of(const Tensor& t) {
 }
 
 template <class Tensor>
-std::string device_of(const Tensor& t) {
+std::string device_name(const Tensor& t) {
   if constexpr (requires { t.device().str(); }) {
     return t.device().str();
   } else {
@@ -108,7 +108,7 @@ void check_rows(const Tensor& q, const Tensor& t, const char* name) {
   require(t.scalar_type() == q.scalar_type(), "interval_attention: {}: expected q's dtype {}, got {}", name,
           torch::headeronly::toString(q.scalar_type()), torch::headeronly::toString(t.scalar_type()));
   require(t.device() == q.device(), "interval_attention: {}: expected q's device {}, got {}", name,
-          device_of(q), device_of(t));
+          device_name(q), device_name(t));
   require(t.size(0) == q.size(0) && t.size(3) == q.size(3),
           "interval_attention: {}: expected [{}, m, H_kv, {}] as q {} has it, got {}", name, q.size(0),
           q.size(3), sizes_of(q), sizes_of(t));
@@ -146,8 +146,8 @@ AttentionInputs<Tensor> checked(const AttentionArguments<Tensor>& a, const Conti
             "interval_attention: document_start: expected int32 [{}, {}], got {} {}", q.size(0), q.size(1),
             torch::headeronly::toString(start.scalar_type()), sizes_of(start));
     require(start.device() == q.device(),
-            "interval_attention: document_start: expected q's device {}, got {}", device_of(q),
-            device_of(start));
+            "interval_attention: document_start: expected q's device {}, got {}", device_name(q),
+            device_name(start));
   }
   kernels::isa();  // chooses the vector kernels, or says why it can't
   const auto rows = [&](const Tensor& t) { return walkable(t) ? t : contiguous(t); };
