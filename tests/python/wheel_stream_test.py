@@ -133,7 +133,7 @@ class Streams(unittest.TestCase):
                 before = session.cache_bytes
         self.assertEqual(session.cache_bytes, before)
         self.assertIsNone(session.finish)
-        self.assertEqual(session.position, len(PROMPT) + 599, "the last token was drawn, not yet seen")
+        self.assertEqual(session.position, len(PROMPT) + 600)
         model = self.model
         self.assertEqual((model.vocab, model.architecture, model.sequence), (256, "ecp", 256))
 
