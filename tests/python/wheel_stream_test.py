@@ -50,17 +50,17 @@ class Streams(unittest.TestCase):
         (cls.folder / "config.toml").write_text(CONFIG)
         (cls.folder / "text.txt").write_text("A row sees the block before its own, and its own. So it goes: naïve — yes!\n" * 200)
         cls.ecp("tokenize", "text.txt", "--output", "text.npy", "--tokenizer", "bytes")
-        try:
-            cls.ecp("train", "config.toml", "--output", "run")
-        except AssertionError as error:
-            if "ecp-torch: expected PyTorch" in str(error):  # another version than the programs were built with
-                raise unittest.SkipTest(f"no model can be trained here: {error}") from error
-            raise
+        # With another PyTorch than the wheel's programs were built with, the built ones can still train.
+        built = Path(os.environ.get("ECP_BINARY_DIR", "")) / "ecp"
+        trains = subprocess.run([wheel_support.program("ecp-torch"), "--help"], capture_output=True, check=False).returncode == 0
+        if not trains and not built.exists():
+            raise unittest.SkipTest("no model can be trained here: another PyTorch than the programs were built with")
+        cls.ecp("train", "config.toml", "--output", "run", program=wheel_support.program() if trains else built)
         cls.model = ecp.load(cls.folder / "run")
 
     @classmethod
-    def ecp(cls, *arguments):
-        done = subprocess.run([wheel_support.program(), *arguments], cwd=cls.folder, capture_output=True, text=True, check=False)
+    def ecp(cls, *arguments, program=None):
+        done = subprocess.run([program or wheel_support.program(), *arguments], cwd=cls.folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise AssertionError(f"{arguments}: {done.stderr}")
         return done.stdout
