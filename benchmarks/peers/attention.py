@@ -3,7 +3,8 @@
 --formulation sdpa: scaled_dot_product_attention over overlapping views: each block's queries against the block before
 and their own, with a mask; keys and values are views of one padded tensor. --formulation authors: as the paper's
 program computes it, segment by segment, einsum and a mask before the softmax. --formulation flex: FlexAttention,
-compiled, forward only (it has no backward on a CPU). --formulation local: the package local-attention.
+compiled, forward only (it has no backward on a CPU). --formulation local: the package local-attention. --formulation
+operator: ours, from the Python package ecp, for benchmarks/python_operator.py.
 
 Each line "WHAT REPEATS" (forward, backward) is answered by one JSON line.
 """
@@ -86,12 +87,25 @@ def local(q, k, v, block, mask):
     return lambda q, k, v: module(q, k, v)
 
 
+def operator(q, k, v, block, mask):
+    try:
+        import ecp
+    except ImportError:
+        sys.exit("attention.py: --formulation operator: expected the package ecp (scripts/wheel builds it)")
+    pattern = ecp.patterns.ecp(block)
+
+    def attend(q, k, v):
+        return ecp.interval_attention(*(t.transpose(1, 2) for t in (q, k, v)), pattern=pattern).transpose(1, 2)
+
+    return attend
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("sequence", 8192), ("block", 256), ("heads", 6), ("width", 128), ("batch", 1), ("threads", 0)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--formulation", choices=("sdpa", "authors", "flex", "local"), default="sdpa")
+    parser.add_argument("--formulation", choices=("sdpa", "authors", "flex", "local", "operator"), default="sdpa")
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
     arguments = parser.parse_args()
     if arguments.threads:
@@ -109,8 +123,8 @@ def main():
     for t in (q, k, v):
         t.requires_grad_(arguments.formulation != "flex")
     mask = mask_of(block, n // block)
-    if arguments.formulation in ("flex", "local"):
-        attend = {"flex": flex, "local": local}[arguments.formulation](q, k, v, block, mask)
+    if arguments.formulation in ("flex", "local", "operator"):
+        attend = {"flex": flex, "local": local, "operator": operator}[arguments.formulation](q, k, v, block, mask)
     else:
         formulation = {"sdpa": sdpa, "authors": authors}[arguments.formulation]
 

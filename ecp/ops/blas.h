@@ -4,17 +4,11 @@
 
 #include <cstdint>
 
+#include "ecp/kernels/matrix.h"
+
 namespace ecp::ops {
 
-/// A row-major matrix in memory; `transposed`: stored as its transpose.
-template <typename T>
-struct Matrix {
-  T* data;
-  std::int64_t stride;  // elements between stored rows
-  bool transposed = false;
-
-  [[nodiscard]] Matrix t() const { return {data, stride, !transposed}; }
-};
+using kernels::Matrix;
 
 /// C [m, n] = alpha · A [m, k] · B [k, n] + beta · C, C not transposed. With beta 0, C may be uninitialised.
 /// float32 goes to the faster of two libraries, chosen by the processor's maker: the BLAS that LibTorch

@@ -6,14 +6,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <cmath>
 #include <string>
 #include <tuple>
 
-#include "ecp/base/error.h"
-#include "ecp/kernels/isa.h"
+#include "ecp/ops/attention_inputs.h"
 #include "ecp/ops/interval_attention_cpu.h"
-#include "ecp/ops/interval_attention_reference.h"
 
 namespace ecp::ops {
 namespace {
@@ -40,101 +37,33 @@ c10::TypedOperatorHandle<Backward> backward_operator() {
   return handle;
 }
 
-/// [2, 5, 4, 8] for messages.
-std::string sizes_of(const at::Tensor& t) {
-  std::string text = "[";
-  for (std::int64_t i = 0; i < t.dim(); ++i) text += (i > 0 ? ", " : "") + std::to_string(t.size(i));
-  return text + "]";
+AttentionInputs<at::Tensor> checked(const at::Tensor& q, const at::Tensor& k, const OptionalTensor& v,
+                                    std::string_view pattern, at::IntArrayRef pattern_parameters,
+                                    std::int64_t query_offset, std::int64_t key_offset,
+                                    const OptionalTensor& document_start, std::optional<double> scale,
+                                    double dropout, at::IntArrayRef dropout_key) {
+  const AttentionArguments<at::Tensor> arguments{q,
+                                                 k,
+                                                 v,
+                                                 pattern,
+                                                 {pattern_parameters.data(), pattern_parameters.size()},
+                                                 query_offset,
+                                                 key_offset,
+                                                 document_start,
+                                                 scale,
+                                                 dropout,
+                                                 {dropout_key.data(), dropout_key.size()}};
+  return checked(arguments, [](const at::Tensor& t) { return t.contiguous(); });
 }
 
-/// Rows that tile routines can walk: elements of a head beside each other, rows not overlapping.
-at::Tensor walkable(const at::Tensor& t) {
-  const bool fits = (t.size(3) == 1 || t.stride(3) == 1) && (t.size(1) <= 1 || t.stride(1) >= t.size(3));
-  return fits ? t : t.clone(at::MemoryFormat::Contiguous);
-}
-
-DropoutKey dropout_key_of(double probability, at::IntArrayRef key, std::int64_t batch) {
-  require(probability >= 0 && probability < 1,
-          "interval_attention: dropout: expected a value in [0, 1), got {}", probability);
-  DropoutKey dropout;
-  dropout.probability = probability;
-  if (probability == 0) return dropout;
-  require(static_cast<std::int64_t>(key.size()) == 3 + batch,
-          "interval_attention: dropout_key: expected seed, step, layer and the global index of each of {} "
-          "samples, "
-          "got {} integers",
-          batch, key.size());
-  dropout.seed = static_cast<std::uint64_t>(key[0]);
-  dropout.step = key[1];
-  dropout.layer = key[2];
-  dropout.samples.assign(key.begin() + 3, key.end());
-  return dropout;
-}
-
-void check_rows(const at::Tensor& q, const at::Tensor& t, const char* name) {
-  require(t.dim() == 4, "interval_attention: {}: expected 4 dimensions [B, m, H_kv, d_h], got {}", name,
-          sizes_of(t));
-  require(t.scalar_type() == q.scalar_type(), "interval_attention: {}: expected q's dtype {}, got {}", name,
-          c10::toString(q.scalar_type()), c10::toString(t.scalar_type()));
-  require(t.device() == q.device(), "interval_attention: {}: expected q's device {}, got {}", name,
-          q.device().str(), t.device().str());
-  require(t.size(0) == q.size(0) && t.size(3) == q.size(3),
-          "interval_attention: {}: expected [{}, m, H_kv, {}] as q {} has it, got {}", name, q.size(0),
-          q.size(3), sizes_of(q), sizes_of(t));
-}
-
-AttentionInputs checked(const at::Tensor& q, const at::Tensor& k, const OptionalTensor& v,
-                        std::string_view pattern, at::IntArrayRef pattern_parameters,
-                        std::int64_t query_offset, std::int64_t key_offset,
-                        const OptionalTensor& document_start, std::optional<double> scale, double dropout,
-                        at::IntArrayRef dropout_key) {
-  require(q.dim() == 4, "interval_attention: q: expected 4 dimensions [B, n, H, d_h], got {}", sizes_of(q));
-  require(q.size(2) >= 1 && q.size(3) >= 1,
-          "interval_attention: q: expected heads and a head width of at least 1, got {}", sizes_of(q));
-  const at::ScalarType dtype = q.scalar_type();
-  require(dtype == at::kFloat || dtype == at::kDouble || dtype == at::kBFloat16,
-          "interval_attention: q: expected dtype float64, float32 or bfloat16, got {}", c10::toString(dtype));
-  check_rows(q, k, "k");
-  require(k.size(2) >= 1 && q.size(2) % k.size(2) == 0,
-          "interval_attention: k: expected a number of heads that divides q's {}, got {}", q.size(2),
-          k.size(2));
-  if (v) {
-    check_rows(q, *v, "v");
-    require(v->sizes() == k.sizes(), "interval_attention: v: expected k's shape {}, got {}", sizes_of(k),
-            sizes_of(*v));
-  }
-  require(query_offset >= 0, "interval_attention: query_offset: expected at least 0, got {}", query_offset);
-  require(key_offset >= 0, "interval_attention: key_offset: expected at least 0, got {}", key_offset);
-  require(!scale || std::isfinite(*scale), "interval_attention: scale: expected a finite number, got {}",
-          scale.value_or(0));
-  if (document_start) {
-    require(document_start->scalar_type() == at::kInt && document_start->dim() == 2 &&
-                document_start->size(0) == q.size(0) && document_start->size(1) == q.size(1),
-            "interval_attention: document_start: expected int32 [{}, {}], got {} {}", q.size(0), q.size(1),
-            c10::toString(document_start->scalar_type()), sizes_of(*document_start));
-    require(document_start->device() == q.device(),
-            "interval_attention: document_start: expected q's device {}, got {}", q.device().str(),
-            document_start->device().str());
-  }
-  kernels::isa();  // chooses the vector kernels, or says why it can't
-  AttentionInputs in{
-      .q = walkable(q), .k = walkable(k), .pattern = Pattern::parse(pattern, pattern_parameters)};
-  if (v) in.v = walkable(*v);
-  in.query_offset = query_offset;
-  in.key_offset = key_offset;
-  if (document_start) in.document_start = document_start->contiguous();
-  in.scale = scale.value_or(1 / std::sqrt(static_cast<double>(q.size(3))));
-  in.dropout = dropout_key_of(dropout, dropout_key, q.size(0));
-  return in;
-}
+at::Tensor rows_of(const at::Tensor& t) { return walkable(t) ? t : t.contiguous(); }
 
 Two forward_cpu(const at::Tensor& q, const at::Tensor& k, const OptionalTensor& v, std::string_view pattern,
                 at::IntArrayRef pattern_parameters, std::int64_t query_offset, std::int64_t key_offset,
                 const OptionalTensor& document_start, std::optional<double> scale, double dropout,
                 at::IntArrayRef dropout_key) {
-  const AttentionInputs in = checked(q, k, v, pattern, pattern_parameters, query_offset, key_offset,
-                                     document_start, scale, dropout, dropout_key);
-  return q.scalar_type() == at::kDouble ? attention_forward_reference(in) : attention_forward_cpu(in);
+  return attention_forward_cpu(checked(q, k, v, pattern, pattern_parameters, query_offset, key_offset,
+                                       document_start, scale, dropout, dropout_key));
 }
 
 Two forward_meta(const at::Tensor& q, const at::Tensor& k, const OptionalTensor& v, std::string_view pattern,
@@ -152,19 +81,10 @@ Three backward_cpu(const at::Tensor& grad_out, const at::Tensor& q, const at::Te
                    std::string_view pattern, at::IntArrayRef pattern_parameters, std::int64_t query_offset,
                    std::int64_t key_offset, const OptionalTensor& document_start, std::optional<double> scale,
                    double dropout, at::IntArrayRef dropout_key) {
-  const AttentionInputs in = checked(q, k, v, pattern, pattern_parameters, query_offset, key_offset,
-                                     document_start, scale, dropout, dropout_key);
-  require(grad_out.sizes() == q.sizes() && out.sizes() == q.sizes() &&
-              grad_out.scalar_type() == q.scalar_type() && out.scalar_type() == q.scalar_type(),
-          "interval_attention_backward: expected grad_out and out of q's shape {} and dtype, got {} and {}",
-          sizes_of(q), sizes_of(grad_out), sizes_of(out));
-  require(log_sum_exp.sizes() == at::IntArrayRef({q.size(0), q.size(2), q.size(1)}) &&
-              log_sum_exp.scalar_type() == (q.scalar_type() == at::kDouble ? at::kDouble : at::kFloat),
-          "interval_attention_backward: log_sum_exp: expected [{}, {}, {}] in the computing dtype, got {}",
-          q.size(0), q.size(2), q.size(1), sizes_of(log_sum_exp));
-  const auto backward =
-      q.scalar_type() == at::kDouble ? attention_backward_reference : attention_backward_cpu;
-  return backward(in, walkable(grad_out), walkable(out), log_sum_exp.contiguous());
+  const AttentionInputs<at::Tensor> in = checked(q, k, v, pattern, pattern_parameters, query_offset,
+                                                 key_offset, document_start, scale, dropout, dropout_key);
+  check_backward(q, grad_out, out, log_sum_exp);
+  return attention_backward_cpu(in, rows_of(grad_out), rows_of(out), log_sum_exp.contiguous());
 }
 
 Three backward_meta(const at::Tensor&, const at::Tensor& q, const at::Tensor& k, const OptionalTensor& v,

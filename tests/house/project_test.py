@@ -8,7 +8,7 @@ from pathlib import Path
 
 BINARY = Path(os.environ["ECP_BINARY_DIR"])
 SOURCE = Path(os.environ["ECP_SOURCE_DIR"])
-SCRIPTS = ["setup", "build", "test", "quickstart", "bench", "format", "fuzz", "package"]
+SCRIPTS = ["setup", "build", "test", "quickstart", "bench", "format", "fuzz", "package", "wheel"]
 
 
 class Scripts(unittest.TestCase):
@@ -25,7 +25,7 @@ class Scripts(unittest.TestCase):
 
     def test_unknown_arguments_are_one_clear_line(self):
         for name, argument in (("setup", "--pyhton"), ("build", "relaese"), ("format", "--chek"),
-                               ("quickstart", "--fast"), ("fuzz", "--secs"), ("package", "--chek")):
+                               ("quickstart", "--fast"), ("fuzz", "--secs"), ("package", "--chek"), ("wheel", "--pyton")):
             result = self.run_script(name, argument)
             self.assertNotEqual(result.returncode, 0, name)
             self.assertEqual(result.stdout, "")

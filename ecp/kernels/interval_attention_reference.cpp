@@ -1,8 +1,4 @@
-#include "ecp/ops/interval_attention_reference.h"
-
-#include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
+#include "ecp/kernels/interval_attention_reference.h"
 
 #include <algorithm>
 #include <cmath>
@@ -10,9 +6,8 @@
 #include <vector>
 
 #include "ecp/kernels/dropout.h"
-#include "ecp/ops/blas.h"
 
-namespace ecp::ops {
+namespace ecp::kernels {
 namespace {
 
 double row_max(const double* x, std::int64_t count) {
@@ -48,17 +43,16 @@ void row_softmax_backward(double* s, double* dp, std::int64_t count, double log_
 
 constexpr std::int64_t key_chunk = 512;  // keys whose scores are held at a time
 
-/// Where one head of one sample stands in a [B, rows, heads, d_h] tensor.
+/// Where one head of one sample stands in a [batch, rows, heads, width] tensor.
 template <typename E>
 struct Head {
   E* data;
   std::int64_t stride;  // between rows
 };
 
-template <typename E>
-Head<E> head_of(const at::Tensor& t, std::int64_t sample, std::int64_t head) {
-  auto* data = static_cast<E*>(t.data_ptr());
-  return {data + sample * t.stride(0) + head * t.stride(2), t.stride(1)};
+template <typename E, typename Pointer>
+Head<E> head_of(const HeadRows<Pointer>& t, std::int64_t sample, std::int64_t head) {
+  return {static_cast<E*>(t.data) + sample * t.batch + head * t.head, t.row};
 }
 
 /// Rows from `first` on as a matrix.
@@ -74,17 +68,17 @@ struct Geometry {
   const std::int32_t* document_start;  // [B, n] or null
   std::int64_t tile;                   // queries at a time
 
-  explicit Geometry(const AttentionInputs& in)
-      : batch(in.q.size(0)),
-        n(in.q.size(1)),
-        m(in.k.size(1)),
-        heads(in.q.size(2)),
-        kv_heads(in.k.size(2)),
-        width(in.q.size(3)),
-        pattern(in.pattern),
-        query_offset(in.query_offset),
-        key_offset(in.key_offset),
-        document_start(in.document_start ? in.document_start->const_data_ptr<std::int32_t>() : nullptr),
+  explicit Geometry(const IntervalAttention& p)
+      : batch(p.batch),
+        n(p.rows),
+        m(p.keys),
+        heads(p.heads),
+        kv_heads(p.kv_heads),
+        width(p.width),
+        pattern(p.pattern),
+        query_offset(p.query_offset),
+        key_offset(p.key_offset),
+        document_start(p.document_start),
         tile(pattern.block() == 1 ? 64 : std::clamp<std::int64_t>(pattern.block(), 16, 64)) {}
 
   [[nodiscard]] Interval keys(std::int64_t sample, std::int64_t row) const {
@@ -127,22 +121,17 @@ struct HeadDropout {
   float kept = 1;
   const Geometry* geometry = nullptr;
 
-  HeadDropout(const DropoutKey& key, const Geometry& g, std::int64_t sample, std::int64_t head)
-      : geometry(&g) {
-    threshold = kernels::dropout_threshold(key.probability);
-    active = threshold > 0;
-    if (!active) return;
-    stream = kernels::dropout_stream(key.seed, key.step, key.samples[static_cast<std::size_t>(sample)],
-                                     key.layer, kernels::DropoutSite::attention, head);
-    kept = static_cast<float>(1 / kernels::kept_share(key.probability));
+  HeadDropout(const AttentionDropout& dropout, const Geometry& g, std::int64_t sample, std::int64_t head)
+      : active(dropout.threshold > 0), threshold(dropout.threshold), kept(dropout.kept), geometry(&g) {
+    if (active) stream = dropout.streams[static_cast<std::size_t>(sample * g.heads + head)];
   }
   /// The factors of keys [first, first + count) for query `row`, or null without dropout.
   const float* factors(std::int64_t row, std::int64_t first, std::int64_t count,
                        std::vector<float>& scratch) const {
     if (!active) return nullptr;
     scratch.resize(static_cast<std::size_t>(count + 256));
-    return kernels::dropout_row(stream, geometry->query_offset + row, geometry->key_offset + first, count,
-                                threshold, kept, scratch.data());
+    return dropout_row(stream, geometry->query_offset + row, geometry->key_offset + first, count, threshold,
+                       kept, scratch.data());
   }
 };
 
@@ -153,17 +142,17 @@ struct Tile {
   Head<const double> q, k, v;
   HeadDropout dropout;
 
-  Tile(const Geometry& g, const AttentionInputs& in, std::int64_t of_sample, std::int64_t of_head,
+  Tile(const Geometry& g, const IntervalAttention& p, std::int64_t of_sample, std::int64_t of_head,
        std::int64_t begin, std::int64_t end)
       : sample(of_sample),
         head(of_head),
         first(begin),
         count(end - begin),
         keys(g.keys(sample, begin, end)),
-        q(head_of<const double>(in.q, sample, head)),
-        k(head_of<const double>(in.k, sample, head / (g.heads / g.kv_heads))),
-        v(in.v ? head_of<const double>(*in.v, sample, head / (g.heads / g.kv_heads)) : k),
-        dropout(in.dropout, g, sample, head) {}
+        q(head_of<const double>(p.q, sample, head)),
+        k(head_of<const double>(p.k, sample, head / (g.heads / g.kv_heads))),
+        v(p.v.data != nullptr ? head_of<const double>(p.v, sample, head / (g.heads / g.kv_heads)) : k),
+        dropout(p.dropout, g, sample, head) {}
 
   /// What row `i` of the tile sees of `among` keys from key `from`, counted from there.
   [[nodiscard]] Interval seen(const Geometry& g, std::int64_t i, std::int64_t from,
@@ -180,7 +169,7 @@ struct ForwardScratch {
 };
 
 /// One tile of queries: online softmax over chunks of keys.
-void forward_tile(const Geometry& g, const AttentionInputs& in, const Tile& tile, const at::Tensor& out_BNHD,
+void forward_tile(const Geometry& g, const ReferenceAttention& in, const Tile& tile, const WriteRows& results,
                   double* log_sum_exp, ForwardScratch& scratch) {
   constexpr double none = -std::numeric_limits<double>::infinity();
   const std::int64_t first = tile.first, count = tile.count, width = g.width;
@@ -196,8 +185,8 @@ void forward_tile(const Geometry& g, const AttentionInputs& in, const Tile& tile
   for (std::int64_t from = tile.keys.lo; from < tile.keys.hi; from += key_chunk) {
     const std::int64_t keys = std::min(key_chunk, tile.keys.hi - from);
     const auto k = rows_of(tile.k, from);
-    const auto v = in.v ? rows_of(tile.v, from) : k;
-    gemm(count, keys, width, static_cast<double>(in.scale), q, k.t(), 0.0, scores);
+    const auto v = rows_of(tile.v, from);
+    in.gemm(count, keys, width, in.scale, q, k.t(), 0.0, scores);
     for (std::int64_t i = 0; i < count; ++i) {
       double* row = scores.data + i * key_chunk;
       const auto [lo, hi] = tile.seen(g, i, from, keys);
@@ -222,10 +211,10 @@ void forward_tile(const Geometry& g, const AttentionInputs& in, const Tile& tile
         row_multiply(row + lo, hi - lo, factors);
       }
     }
-    gemm(count, width, keys, 1.0, {scores.data, key_chunk}, v, 1.0, out);
+    in.gemm(count, width, keys, 1.0, {scores.data, key_chunk}, v, 1.0, out);
   }
 
-  const auto result = head_of<double>(out_BNHD, tile.sample, tile.head);
+  const auto result = head_of<double>(results, tile.sample, tile.head);
   for (std::int64_t i = 0; i < count; ++i) {
     const double sum = scratch.row_sum[static_cast<std::size_t>(i)];
     log_sum_exp[first + i] = sum == 0.0 ? none : scratch.row_max[static_cast<std::size_t>(i)] + std::log(sum);
@@ -236,23 +225,6 @@ void forward_tile(const Geometry& g, const AttentionInputs& in, const Tile& tile
   }
 }
 
-void forward(const AttentionInputs& in, const at::Tensor& out, const at::Tensor& log_sum_exp) {
-  const Geometry g(in);
-  std::vector<std::int64_t> starts;
-  for (std::int64_t row = 0; row < g.n; row = g.tile_end(row)) starts.push_back(row);
-  const auto tiles = static_cast<std::int64_t>(starts.size());
-  double* sums = log_sum_exp.mutable_data_ptr<double>();
-  at::parallel_for(0, g.batch * g.heads * tiles, 1, [&](std::int64_t begin, std::int64_t end) {
-    ForwardScratch scratch;
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t head = task / tiles % g.heads, sample = task / tiles / g.heads;
-      const std::int64_t first = starts[static_cast<std::size_t>(task % tiles)];
-      const Tile tile(g, in, sample, head, first, g.tile_end(first));
-      forward_tile(g, in, tile, out, sums + (sample * g.heads + head) * g.n, scratch);
-    }
-  });
-}
-
 struct BackwardScratch {
   std::vector<double> scores, dscores, dq, delta;
   std::vector<float> factors;
@@ -260,16 +232,16 @@ struct BackwardScratch {
 
 /// One tile of queries: probabilities again from log_sum_exp, gradients added to dq (scratch), dk and dv in
 /// place.
-void backward_tile(const Geometry& g, const AttentionInputs& in, const Tile& tile, const at::Tensor& grad_out,
-                   const at::Tensor& out, const double* log_sum_exp, const at::Tensor& grad_q,
-                   Head<double> dk, Head<double> dv, BackwardScratch& scratch) {
+void backward_tile(const Geometry& g, const ReferenceAttention& in, const Tile& tile,
+                   const ReferenceBackward& of, const double* log_sum_exp, Head<double> dk, Head<double> dv,
+                   BackwardScratch& scratch) {
   constexpr double none = -std::numeric_limits<double>::infinity();
   const std::int64_t first = tile.first, count = tile.count, width = g.width;
   const std::int64_t sample = tile.sample, head = tile.head;
 
   const auto q = rows_of(tile.q, first);
-  const auto dout = rows_of(head_of<const double>(grad_out, sample, head), first);
-  const auto result = rows_of(head_of<const double>(out, sample, head), first);
+  const auto dout = rows_of(head_of<const double>(of.grad_out, sample, head), first);
+  const auto result = rows_of(head_of<const double>(of.out, sample, head), first);
   scratch.scores.resize(static_cast<std::size_t>(count * key_chunk));
   scratch.dscores.resize(static_cast<std::size_t>(count * key_chunk));
   scratch.dq.assign(static_cast<std::size_t>(count * width), 0.0);
@@ -283,14 +255,14 @@ void backward_tile(const Geometry& g, const AttentionInputs& in, const Tile& til
   const Matrix<const double> p{scratch.scores.data(), key_chunk};
   const Matrix<const double> ds{scratch.dscores.data(), key_chunk};
   const Matrix<double> dq{scratch.dq.data(), width};
-  const auto scale = static_cast<double>(in.scale);
+  const double scale = in.scale;
 
   for (std::int64_t from = tile.keys.lo; from < tile.keys.hi; from += key_chunk) {
     const std::int64_t keys = std::min(key_chunk, tile.keys.hi - from);
     const auto k = rows_of(tile.k, from);
-    const auto v = in.v ? rows_of(tile.v, from) : k;
-    gemm(count, keys, width, scale, q, k.t(), 0.0, scores);
-    gemm(count, keys, width, 1.0, dout, v.t(), 0.0, dscores);
+    const auto v = rows_of(tile.v, from);
+    in.gemm(count, keys, width, scale, q, k.t(), 0.0, scores);
+    in.gemm(count, keys, width, 1.0, dout, v.t(), 0.0, dscores);
     for (std::int64_t i = 0; i < count; ++i) {
       double* row = scores.data + i * key_chunk;
       double* drow = dscores.data + i * key_chunk;
@@ -303,60 +275,85 @@ void backward_tile(const Geometry& g, const AttentionInputs& in, const Tile& til
       row_softmax_backward(row + lo, drow + lo, hi - lo, sum, scratch.delta[static_cast<std::size_t>(i)],
                            tile.dropout.factors(first + i, from + lo, hi - lo, scratch.factors));
     }
-    gemm(keys, width, count, 1.0, p.t(), dout, 1.0, {dv.data + from * dv.stride, dv.stride});
-    gemm(keys, width, count, scale, ds.t(), q, 1.0, {dk.data + from * dk.stride, dk.stride});
-    gemm(count, width, keys, scale, ds, k, 1.0, dq);
+    in.gemm(keys, width, count, 1.0, p.t(), dout, 1.0, {dv.data + from * dv.stride, dv.stride});
+    in.gemm(keys, width, count, scale, ds.t(), q, 1.0, {dk.data + from * dk.stride, dk.stride});
+    in.gemm(count, width, keys, scale, ds, k, 1.0, dq);
   }
 
-  const auto to = head_of<double>(grad_q, sample, head);
+  const auto to = head_of<double>(of.grad_q, sample, head);
   for (std::int64_t i = 0; i < count; ++i) {
     double* row = to.data + (first + i) * to.stride;
     std::copy(dq.data + i * width, dq.data + (i + 1) * width, row);
   }
 }
 
-/// Key and value heads are independent; the tiles of one run in order, so that its sums are always the same.
-void backward(const AttentionInputs& in, const at::Tensor& grad_out, const at::Tensor& out,
-              const at::Tensor& log_sum_exp, const at::Tensor& grad_q, const at::Tensor& grad_k,
-              const at::Tensor& grad_v) {
-  const Geometry g(in);
-  const std::int64_t group = g.heads / g.kv_heads;
-  const double* sums = log_sum_exp.const_data_ptr<double>();
-  at::parallel_for(0, g.batch * g.kv_heads, 1, [&](std::int64_t begin, std::int64_t end) {
-    BackwardScratch scratch;
-    for (std::int64_t task = begin; task < end; ++task) {
-      const std::int64_t kv_head = task % g.kv_heads, sample = task / g.kv_heads;
-      const auto dk = head_of<double>(grad_k, sample, kv_head);
-      const auto dv = grad_v.defined() ? head_of<double>(grad_v, sample, kv_head) : dk;
-      for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
-        for (std::int64_t first = 0; first < g.n;) {
-          const std::int64_t last = g.tile_end(first);
-          backward_tile(g, in, Tile(g, in, sample, head, first, last), grad_out, out,
-                        sums + (sample * g.heads + head) * g.n, grad_q, dk, dv, scratch);
-          first = last;
-        }
-      }
-    }
-  });
+/// The first row of each tile of queries.
+std::vector<std::int64_t> tiles_of(const Geometry& g) {
+  std::vector<std::int64_t> starts;
+  for (std::int64_t row = 0; row < g.n; row = g.tile_end(row)) starts.push_back(row);
+  return starts;
 }
 
 }  // namespace
 
-AttentionOutputs attention_forward_reference(const AttentionInputs& in) {
-  const at::Tensor& q = in.q;
-  at::Tensor out = at::empty(q.sizes(), q.options());
-  at::Tensor log_sum_exp = at::empty({q.size(0), q.size(2), q.size(1)}, q.options());
-  forward(in, out, log_sum_exp);
-  return {out, log_sum_exp};
+void plain_gemm(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, Matrix<const double> a,
+                Matrix<const double> b, double beta, Matrix<double> c) {
+  const auto at = [](const Matrix<const double>& x, std::int64_t row, std::int64_t column) {
+    return x.transposed ? x.data[column * x.stride + row] : x.data[row * x.stride + column];
+  };
+  for (std::int64_t i = 0; i < m; ++i) {
+    double* row = c.data + i * c.stride;
+    for (std::int64_t j = 0; j < n; ++j) row[j] = beta == 0 ? 0 : beta * row[j];
+    for (std::int64_t l = 0; l < k; ++l) {
+      const double factor = alpha * at(a, i, l);
+      for (std::int64_t j = 0; j < n; ++j) row[j] += factor * at(b, l, j);
+    }
+  }
 }
 
-AttentionGrads attention_backward_reference(const AttentionInputs& in, const at::Tensor& grad_out,
-                                            const at::Tensor& out, const at::Tensor& log_sum_exp) {
-  at::Tensor grad_q = at::empty(in.q.sizes(), in.q.options());
-  at::Tensor grad_k = at::zeros(in.k.sizes(), in.k.options());
-  at::Tensor grad_v = in.v ? at::zeros(in.v->sizes(), in.v->options()) : at::Tensor();
-  backward(in, grad_out, out, log_sum_exp, grad_q, grad_k, grad_v);
-  return {grad_q, grad_k, grad_v};
+std::int64_t reference_forward_tasks(const IntervalAttention& problem) {
+  return problem.batch * problem.heads * static_cast<std::int64_t>(tiles_of(Geometry(problem)).size());
 }
 
-}  // namespace ecp::ops
+void reference_forward(const ReferenceAttention& attention, const ReferenceForward& results,
+                       std::int64_t begin, std::int64_t end) {
+  const Geometry g(attention.problem);
+  const std::vector<std::int64_t> starts = tiles_of(g);
+  const auto tiles = static_cast<std::int64_t>(starts.size());
+  ForwardScratch scratch;
+  for (std::int64_t task = begin; task < end; ++task) {
+    const std::int64_t head = task / tiles % g.heads, sample = task / tiles / g.heads;
+    const std::int64_t first = starts[static_cast<std::size_t>(task % tiles)];
+    const Tile tile(g, attention.problem, sample, head, first, g.tile_end(first));
+    forward_tile(g, attention, tile, results.out, results.log_sum_exp + (sample * g.heads + head) * g.n,
+                 scratch);
+  }
+}
+
+std::int64_t reference_backward_tasks(const IntervalAttention& problem) {
+  return problem.batch * problem.kv_heads;
+}
+
+/// Key and value heads are independent; the tiles of one run in order, so that its sums are always the same.
+void reference_backward(const ReferenceAttention& attention, const ReferenceBackward& gradients,
+                        std::int64_t begin, std::int64_t end) {
+  const Geometry g(attention.problem);
+  const std::int64_t group = g.heads / g.kv_heads;
+  BackwardScratch scratch;
+  for (std::int64_t task = begin; task < end; ++task) {
+    const std::int64_t kv_head = task % g.kv_heads, sample = task / g.kv_heads;
+    const auto dk = head_of<double>(gradients.grad_k, sample, kv_head);
+    const auto dv =
+        gradients.grad_v.data != nullptr ? head_of<double>(gradients.grad_v, sample, kv_head) : dk;
+    for (std::int64_t head = kv_head * group; head < (kv_head + 1) * group; ++head) {
+      for (std::int64_t first = 0; first < g.n;) {
+        const std::int64_t last = g.tile_end(first);
+        backward_tile(g, attention, Tile(g, attention.problem, sample, head, first, last), gradients,
+                      gradients.log_sum_exp + (sample * g.heads + head) * g.n, dk, dv, scratch);
+        first = last;
+      }
+    }
+  }
+}
+
+}  // namespace ecp::kernels
