@@ -3,8 +3,7 @@
 For each case workers (peers/attention.py) take turns: ecp.interval_attention, scaled_dot_product_attention over overlapping
 views, FlexAttention (forward only) and local-attention. Written: medians of the times and of the ratios within a turn.
 
-  scripts/wheel && .venv/bin/python -m pip install build/wheel/ecp-*.whl
-  .venv/bin/python benchmarks/python_operator.py
+  scripts/bench python_operator
 """
 
 import argparse
