@@ -9,7 +9,7 @@ set(ecp_boost_definitions BOOST_ASIO_NO_DEPRECATED)
 if(ECP_SANITIZE STREQUAL "thread")  # which knows no fences; one thread runs what is posted under a mutex
   list(APPEND ecp_boost_definitions BOOST_ASIO_DISABLE_FENCED_BLOCK)
 endif()
-# One file knows of them. The compiler's own folders must not be named again: its headers would not find each other.
+# One file, and a header of its, know of them. The compiler's own folders must not be named again: its headers would not find each other.
 set(ecp_boost_options)
 if(NOT ECP_BOOST_INCLUDE IN_LIST CMAKE_CXX_IMPLICIT_INCLUDE_DIRECTORIES)
   set(ecp_boost_options -isystem ${ECP_BOOST_INCLUDE})
