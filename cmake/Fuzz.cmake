@@ -2,7 +2,7 @@
 # files, compiled a second time with clang and its sanitizers; what computes with it isn't needed for that.
 ecp_sources(ecp_readers_sources base intervals images text probes config weights experiment)
 add_library(ecp_readers STATIC ${ecp_readers_sources} ecp/runtime/sampling.cpp ecp/runtime/session_state.cpp ecp/runtime/text_stream.cpp
-  ecp/serve/completion_request.cpp ecp/train/training_state.cpp)
+  ecp/serve/completion_request.cpp ecp/serve/request_fields.cpp ecp/train/training_state.cpp)
 target_include_directories(ecp_readers PUBLIC ${PROJECT_SOURCE_DIR})
 target_compile_definitions(ecp_readers PUBLIC _GLIBCXX_ASSERTIONS)
 # Debian's libfmt was compiled by g++, which names some of its templates otherwise than clang does.

@@ -2,9 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <iostream>
 #include <new>
 #include <string>
 #include <string_view>
@@ -84,13 +87,45 @@ std::unique_ptr<CLI::App> make_app() {
   return app;
 }
 
+namespace {
+
+/// Nothing isn't a number: the library would take it for 0.
+void refuse_empty_numbers(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    if (option->get_type_name().find("FLOAT") == std::string::npos) continue;
+    option->check(CLI::Validator(
+        [](const std::string& text) {
+          return text.empty() ? std::string("expected a number, got ''") : std::string();
+        },
+        ""));
+  }
+  for (CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) refuse_empty_numbers(*sub);
+}
+
+/// What was printed must have got where it was to go.
+int after_output() {
+  std::cout.flush();
+  errno = 0;
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return 0;
+  if (errno == EPIPE) return 0;  // its reader has seen enough
+  fmt::print(stderr, "ecp: error: cannot write to standard output{}\n",
+             errno != 0 ? fmt::format(": {}", std::strerror(errno)) : "");
+  return 1;
+}
+
+}  // namespace
+
 int run(CLI::App& app, int argc, const char* const* argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // writing beyond a limit fails, and is cleaned up after, as on a full disk
+  refuse_empty_numbers(app);
   try {
     app.parse(argc, argv);
-    return 0;
+    return after_output();
   } catch (const CLI::ParseError& error) {
-    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    if (error.get_exit_code() == 0) {  // --help, --version
+      app.exit(error);
+      return after_output();
+    }
     if (error.get_name() == "RuntimeError") return error.get_exit_code();
     return report_parse_error(app, error, argc, argv);
   } catch (const Interrupted& interrupted) {

@@ -41,7 +41,10 @@ bool show(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
     return true;
   const int reason = errno;
-  if (reason == EPIPE || stop_requested() != 0) return false;
+  if (reason == EPIPE || stop_requested() != 0) {
+    std::clearerr(stdout);  // nothing is wrong
+    return false;
+  }
   fail("cannot write to standard output: {}", std::strerror(reason));
 }
 

@@ -144,10 +144,11 @@ void add_serve(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--model-name", options->api.model_name,
                       "What clients call it; default the folder's name");
-  command
-      ->add_option("--api-key", options->api.api_key,
-                   "Answer only who sends this key; better in the environment, which others don't see")
-      ->envname("ECP_API_KEY");
+  const CLI::Option* key =
+      command
+          ->add_option("--api-key", options->api.api_key,
+                       "Answer only who sends this key; better in the environment, which others don't see")
+          ->envname("ECP_API_KEY");
   command->add_option("--cors", options->api.cors_origin,
                       "Let pages of this origin ask, such as http://localhost:3000, or *: all");
   const auto number = [&](const char* name, std::int64_t& value, std::int64_t least, std::int64_t most,
@@ -179,7 +180,12 @@ void add_serve(CLI::App& app) {
       "  ecp serve runs/austen\n"
       "  ECP_API_KEY=secret ecp serve runs/austen --host 0.0.0.0 --port 80\n"
       "  curl http://127.0.0.1:8080/v1/completions -d '{\"prompt\": \"It is a truth\", \"stream\": true}'");
-  command->callback([options] { run(*options); });
+  command->callback([options, key] {
+    // Who gives a key wants one to be asked for.
+    require(!options->api.api_key.empty() || (key->count() == 0 && std::getenv("ECP_API_KEY") == nullptr),
+            "--api-key (or ECP_API_KEY): expected a key, got an empty one");
+    run(*options);
+  });
 }
 
 }  // namespace ecp::cli

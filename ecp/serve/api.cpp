@@ -63,29 +63,16 @@ bool same_secret(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-/// The only field of a body.
-json field_of(const json& object, const char* name) {
-  if (!object.is_object() || object.size() != 1 || !object.contains(name)) {
-    throw BadRequest(400, "invalid_json", name, fmt::format("the body: expected {{\"{}\": ...}}", name));
-  }
-  return object[name];
-}
-
 /// The text to be tokenized: "text", or as vLLM's clients have it "prompt", which may come with the wish for
 /// no special tokens: there are none.
-json text_of(std::string_view body) {
-  json object = json::parse(body, nullptr, false);
-  const char* name = object.is_object() && object.contains("prompt") ? "prompt" : "text";
-  if (object.is_object() && name == std::string_view("prompt") && object.contains("add_special_tokens")) {
-    if (object["add_special_tokens"] != false) {
-      throw BadRequest(400, "invalid_value", "add_special_tokens", "add_special_tokens: expected false");
-    }
-    object.erase("add_special_tokens");
-  }
-  json text = field_of(object, name);
-  if (!text.is_string()) {
-    throw BadRequest(400, "invalid_value", name, fmt::format("{}: expected a string", name));
-  }
+std::string text_of(std::string_view body) {
+  const nlohmann::json object = parse_body(body);
+  Fields fields(object);
+  const char* name = fields.find("prompt") != nullptr ? "prompt" : "text";
+  if (fields.find(name) == nullptr) refuse(name, "expected a string, got none");
+  std::string text = fields.text(name);
+  if (fields.truth("add_special_tokens", false)) refuse("add_special_tokens", "expected false");
+  fields.require_known();
   return text;
 }
 
@@ -120,7 +107,20 @@ void Api::respond(const std::string& path, Exchange& exchange, HttpResponse resp
   exchange.respond(std::move(response));
 }
 
+bool Api::foreign(const HttpRequest& request) const {
+  if (request.origin.empty() || options_.cors_origin == "*" || request.origin == options_.cors_origin) {
+    return false;
+  }
+  const auto host = request.origin.find("://");
+  return host == std::string::npos || std::string_view(request.origin).substr(host + 3) != request.host;
+}
+
 void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& exchange) {
+  if (foreign(request)) {
+    return respond(
+        "", *exchange,
+        error_response(403, "pages of other origins can't use this server (see --cors)", "foreign_origin"));
+  }
   if (request.method == "OPTIONS" && !options_.cors_origin.empty()) {
     return respond("", *exchange, {204, "text/plain", ""});
   }
@@ -189,9 +189,9 @@ HttpResponse Api::models(const std::string& path) const {
 }
 
 HttpResponse Api::tokenize(std::string_view body) const {
-  const json text = text_of(body);
+  const std::string text = text_of(body);
   const Tokenizer& tokenizer = *scheduler_.model().tokenizer();
-  const std::vector<Token> tokens = tokenizer.encode(text.get<std::string>());
+  const std::vector<Token> tokens = tokenizer.encode(text);
   json pieces = json::array();
   for (const Token token : tokens) pieces.push_back(token_text(tokenizer.bytes_of(token)));
   return json_response({{"tokens", tokens}, {"pieces", pieces}});
@@ -200,13 +200,14 @@ HttpResponse Api::tokenize(std::string_view body) const {
 HttpResponse Api::detokenize(std::string_view body) const {
   const Tokenizer& tokenizer = *scheduler_.model().tokenizer();
   std::string text;
-  const json tokens = field_of(json::parse(body, nullptr, false), "tokens");
-  if (!tokens.is_array()) throw BadRequest(400, "invalid_value", "tokens", "tokens: expected a list");
-  for (const json& token : tokens) {
+  const nlohmann::json object = parse_body(body);
+  Fields fields(object);
+  const nlohmann::json* tokens = fields.find("tokens");
+  if (tokens == nullptr || !tokens->is_array()) refuse("tokens", "expected a list of tokens");
+  fields.require_known();
+  for (const nlohmann::json& token : *tokens) {
     if (!token.is_number_integer() || token < 0 || token >= tokenizer.vocab_size()) {
-      throw BadRequest(400, "invalid_value", "tokens",
-                       fmt::format("tokens: expected tokens from 0 to {}, got {}", tokenizer.vocab_size() - 1,
-                                   token.dump(-1, ' ', true, json::error_handler_t::replace)));
+      refuse("tokens", "expected tokens from 0 to {}, got {}", tokenizer.vocab_size() - 1, kind_of(token));
     }
     text += tokenizer.bytes_of(token.get<Token>());
   }

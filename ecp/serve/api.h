@@ -47,6 +47,8 @@ class Api {
   [[nodiscard]] HttpResponse tokenizer_info() const;
   void complete(const HttpRequest& request, bool chat, const std::shared_ptr<Exchange>& exchange);
   [[nodiscard]] bool allowed(const HttpRequest& request) const;
+  /// Sent by a page in a browser that this server didn't give and --cors doesn't name.
+  [[nodiscard]] bool foreign(const HttpRequest& request) const;
   void respond(const std::string& path, Exchange& exchange, HttpResponse response);
 
   Scheduler& scheduler_;

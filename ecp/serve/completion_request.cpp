@@ -3,109 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <set>
 
-#include "ecp/base/suggest.h"
 #include "ecp/text/utf8.h"
 
 namespace ecp::serve {
 namespace {
 
 using nlohmann::json;
-
-template <typename... Args>
-[[noreturn]] void refuse(const std::string& field, fmt::format_string<Args...> format, Args&&... args) {
-  throw BadRequest(400, "invalid_value", field,
-                   field + ": " + fmt::format(format, std::forward<Args>(args)...));
-}
-
-std::string kind_of(const json& value) {
-  std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
-  if (text.size() > 40) text = text.substr(0, 40) + "...";
-  return text;
-}
-
-/// A JSON object's fields, each asked for by name; null counts as absent.
-class Fields {
- public:
-  explicit Fields(const json& object) : object_(object) {}
-
-  const json* find(const std::string& name) {
-    known_.insert(name);
-    const auto found = object_.find(name);
-    return found == object_.end() || found->is_null() ? nullptr : &*found;
-  }
-  double number(const std::string& name, double absent, double least, double most) {
-    const json* value = find(name);
-    if (value == nullptr) return absent;
-    if (!value->is_number()) refuse(name, "expected a number, got {}", kind_of(*value));
-    const auto got = value->get<double>();
-    if (!(got >= least && got <= most)) refuse(name, "expected {} to {}, got {}", least, most, got);
-    return got;
-  }
-  std::int64_t whole(const std::string& name, std::int64_t absent, std::int64_t least, std::int64_t most) {
-    const json* value = find(name);
-    if (value == nullptr) return absent;
-    const bool large = value->is_number_unsigned() && value->get<std::uint64_t>() > INT64_MAX;
-    if (!value->is_number_integer()) refuse(name, "expected a whole number, got {}", kind_of(*value));
-    const auto got = large ? INT64_MAX : value->get<std::int64_t>();
-    if (got < least || got > most || large) {
-      refuse(name, "expected {} to {}, got {}", least, most, kind_of(*value));
-    }
-    return got;
-  }
-  bool truth(const std::string& name, bool absent) {
-    const json* value = find(name);
-    if (value == nullptr) return absent;
-    if (!value->is_boolean()) refuse(name, "expected true or false, got {}", kind_of(*value));
-    return value->get<bool>();
-  }
-  std::string text(const std::string& name) {
-    const json* value = find(name);
-    if (value == nullptr) return "";
-    if (!value->is_string()) refuse(name, "expected a string, got {}", kind_of(*value));
-    return value->get<std::string>();
-  }
-  /// Fields that change nothing here.
-  void pass_over(std::initializer_list<const char*> names) {
-    for (const char* name : names) known_.insert(name);
-  }
-  void require_known() const {
-    const std::vector<std::string> names(known_.begin(), known_.end());
-    for (const auto& [name, value] : object_.items()) {
-      if (known_.contains(name) || value.is_null()) continue;
-      throw BadRequest(400, "unknown_parameter", name,
-                       fmt::format("unknown field '{}'{}", name, did_you_mean(name, names)));
-    }
-  }
-
- private:
-  const json& object_;
-  std::set<std::string> known_;
-};
-
-/// Without the library's own numbering.
-std::string reason_of(const json::exception& error) {
-  const std::string text = error.what();
-  const auto end = text.find("] ");
-  return end == std::string::npos ? text : text.substr(end + 2);
-}
-
-json parse(std::string_view body) {
-  json object;
-  try {
-    object = json::parse(body);
-  } catch (const json::exception& error) {
-    throw BadRequest(400, "invalid_json", "", fmt::format("the body: expected JSON: {}", reason_of(error)));
-  }
-  if (!object.is_object()) {
-    throw BadRequest(400, "invalid_json", "",
-                     fmt::format("the body: expected an object, got {}", kind_of(object)));
-  }
-  return object;
-}
 
 Token token_of(const json& value, const Tokenizer& tokenizer) {
   if (!value.is_number_integer() || value < 0 || value >= tokenizer.vocab_size()) {
@@ -149,7 +54,8 @@ std::vector<std::vector<Token>> prompts_of(Fields& fields, const Tokenizer& toke
 
 std::string content_of(const json& message) {
   const auto found = message.find("content");
-  if (found == message.end() || found->is_null()) return "";
+  if (found == message.end() || found->is_null())
+    refuse("messages", "expected a message's content, got none");
   if (found->is_string()) return found->get<std::string>();
   std::string text;  // or parts, of text alone
   if (!found->is_array()) refuse("messages", "expected content as text, got {}", kind_of(*found));
@@ -177,6 +83,9 @@ std::vector<ChatMessage> messages_of(Fields& fields) {
       refuse("messages", "expected the role system, developer, user or assistant, got '{}'", role);
     }
     messages.push_back({role, content_of(message)});
+    Fields inside(message);
+    inside.pass_over({"role", "content", "name", "refusal"});
+    inside.require_known();
   }
   return messages;
 }
@@ -295,7 +204,7 @@ std::string chat_text(const std::vector<ChatMessage>& messages) {
 
 CompletionRequest parse_completion(std::string_view body, bool chat, const Tokenizer& tokenizer,
                                    const CompletionLimits& limits) {
-  const json object = parse(body);
+  const json object = parse_body(body);
   Fields fields(object);
   CompletionRequest request;
   request.chat = chat;

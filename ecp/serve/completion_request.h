@@ -7,27 +7,11 @@
 #include <string_view>
 #include <vector>
 
-#include "ecp/base/error.h"
 #include "ecp/runtime/sampling.h"
+#include "ecp/serve/request_fields.h"
 #include "ecp/text/tokenizer.h"
 
 namespace ecp::serve {
-
-/// A request that can't be served as it is: an HTTP status from 400 on, what is wrong, and in which field.
-class BadRequest : public Error {
- public:
-  BadRequest(int status, std::string code, std::string field, std::string message)
-      : Error(std::move(message)), status_(status), code_(std::move(code)), field_(std::move(field)) {}
-  [[nodiscard]] int status() const { return status_; }
-  /// "invalid_value", "context_length_exceeded", ...
-  [[nodiscard]] const std::string& code() const { return code_; }
-  /// "temperature"; empty if no field is to blame.
-  [[nodiscard]] const std::string& field() const { return field_; }
-
- private:
-  int status_;
-  std::string code_, field_;
-};
 
 struct CompletionLimits {
   std::int64_t max_tokens = 65536;       // of one text

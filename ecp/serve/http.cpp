@@ -147,6 +147,11 @@ struct HttpServer::Impl {
   asio::awaitable<error_code> read(beast::tcp_stream& stream, beast::flat_buffer& buffer, Parser& parser) {
     const auto [error, count] = co_await http::async_read_header(stream, buffer, parser, use_result);
     if (error) co_return error;
+    // Where the body ends must be sure, or its rest would be taken for another request.
+    const auto coding = parser.get()[http::field::transfer_encoding];
+    if (!coding.empty() && !beast::iequals(coding, "chunked")) {
+      co_return make_error_code(http::error::bad_transfer_encoding);
+    }
     // A client that waits to be asked for the body, as curl does with long ones.
     if (!parser.is_done() && beast::iequals(parser.get()[http::field::expect], "100-continue")) {
       http::response<http::empty_body> go(http::status::continue_, 11);
@@ -207,6 +212,8 @@ struct HttpServer::Impl {
       plain.method = request.method_string();
       plain.path = target.substr(0, target.find('?'));
       plain.authorization = request[http::field::authorization];
+      plain.host = request[http::field::host];
+      plain.origin = request[http::field::origin];
       plain.body = std::move(request.body());
       const bool head_only = request.method() == http::verb::head;
       if (head_only) plain.method = "GET";

@@ -21,6 +21,8 @@ struct HttpRequest {
   std::string path;    // "/v1/models", without what follows a '?'
   std::string body;
   std::string authorization;  // "Bearer ...", or empty
+  std::string host;           // "127.0.0.1:8080", as the client has it
+  std::string origin;         // of the page that asks, "http://127.0.0.1:8080"; empty: no page
 };
 
 struct HttpResponse {

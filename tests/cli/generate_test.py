@@ -180,6 +180,8 @@ class BadInput(unittest.TestCase):
             self.refused("repetition_penalty", "bytes", "--repetition-penalty", value)
         self.refused("top_p", "bytes", "--top-p", "2")
         self.refused("temperature", "bytes", "--temperature", "warm")
+        for option in ("--temperature", "--top-p", "--min-p", "--repetition-penalty"):
+            self.refused(f"{option}: expected a number, got ''", "bytes", option, "")
         self.refused("--max-tokens: expected a whole number from -1, got '-5'", "bytes", "--max-tokens", "-5")
         self.refused("--top-k: expected a whole number from 0", "bytes", "--top-k", "-1")
         self.refused("from 0 to 1024, got '-2'", "bytes", "--threads", "-2")
@@ -209,6 +211,11 @@ class BadInput(unittest.TestCase):
                                   stderr=subprocess.PIPE, timeout=60)
         self.assertEqual(done.returncode, 1)
         self.assertIn(b"No space left", done.stderr)
+        for arguments in (["--version"], ["--help"], ["manual"], ["doctor", "--json"]):
+            with open("/dev/full", "wb") as full:
+                done = subprocess.run([ECP, *arguments], stdout=full, stderr=subprocess.PIPE, timeout=60)
+            self.assertEqual(done.returncode, 1, arguments)
+            self.assertIn(b"cannot write to standard output", done.stderr)
 
     def test_an_instruction_set_that_cannot_be(self):
         done = subprocess.run([ECP, "generate", str(checkpoints / "bytes")], capture_output=True, timeout=60,

@@ -254,6 +254,45 @@ class Serving(unittest.TestCase):
             client.close()
         self.assertTrue(self.server.wait_until(lambda: self.server.metric("ecp_slots_busy") == 0))
 
+    def test_pages_of_other_origins_cannot_make_it_write(self):
+        plain = {"Content-Type": "text/plain"}  # which a browser sends without asking first
+        body = json.dumps({"prompt": "a", "max_tokens": 1})
+        own = f"http://127.0.0.1:{self.server.port}"
+        for origin, status in (("http://evil.example", 403), ("null", 403), (own, 200), (own.replace("http", "https"), 200)):
+            self.assertEqual(self.server.ask("/v1/completions", body, headers={**plain, "Origin": origin})[0], status, origin)
+        with Server(checkpoints / "bytes", "--cors", "http://friend.example") as server:
+            for origin, status in (("http://friend.example", 200), ("http://evil.example", 403)):
+                self.assertEqual(server.ask("/v1/completions", body, headers={"Origin": origin})[0], status, origin)
+
+    def test_a_body_whose_end_is_not_sure_ends_the_connection(self):
+        for coding in ("gzip", "identity", "chunked, gzip"):
+            answer = self.server.raw_answer(f"POST /v1/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {coding}\r\n\r\n".encode()
+                                            + b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            self.assertEqual(answer.count("Server: "), 1, answer)
+            self.assertIn(" 400 ", answer.splitlines()[0])
+
+    def test_deep_nesting_is_refused(self):
+        server = self.server
+        for path, field in (("/v1/completions", "temperature"), ("/v1/chat/completions", "messages"), ("/tokenize", "text"), ("/detokenize", "tokens")):
+            status, answer = server.json(path, f'{{"{field}":' + "[" * 40000 + "]" * 40000 + "}")
+            self.assertEqual((status, answer["error"]["code"]), (400, "invalid_json"), path)
+            self.assertIn("nested deeper than 16 levels", answer["error"]["message"])
+
+    def test_tokenize_tells_what_is_wrong(self):
+        for path, body, says in (
+                ("/tokenize", '{"text": "a", "foo": 1}', "unknown field 'foo'"),
+                ("/tokenize", '{"text": "a" x', "expected JSON"),
+                ("/tokenize", b'{"text": "a\xff"}', "UTF-8"),
+                ("/tokenize", "{}", "text: expected a string"),
+                ("/tokenize", '{"prompt": "a", "add_special_tokens": true}', "add_special_tokens: expected false"),
+                ("/detokenize", '{"tokens": [], "foo": 1}', "unknown field 'foo'"),
+                ("/detokenize", '{"tokens": [1e9]}', "tokens: expected tokens from 0"),
+                ("/v1/chat/completions", '{"messages": [{"role": "user"}]}', "content"),
+                ("/v1/chat/completions", '{"messages": [{"role": "user", "content": "a", "foo": 1}]}', "unknown field 'foo'")):
+            status, answer = self.server.json(path, body)
+            self.assertEqual(status, 400, body)
+            self.assertIn(says, answer["error"]["message"])
+
     def test_bodies_have_a_common_limit(self):
         with Server(checkpoints / "bytes", "--max-body", "100000", "--max-bodies", "250000") as server:
             head = b"POST /tokenize HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
@@ -300,6 +339,13 @@ class Serving(unittest.TestCase):
 
 
 class Otherwise(unittest.TestCase):
+    def test_an_empty_key_is_none(self):
+        for arguments, environment in ((["--api-key", ""], {}), ([], {"ECP_API_KEY": ""})):
+            done = subprocess.run([ECP, "serve", str(checkpoints / "bytes"), "--port", "0", *arguments], capture_output=True, text=True,
+                                  timeout=60, check=False, env={**os.environ, **environment})
+            self.assertEqual(done.returncode, 1)
+            self.assertIn("expected a key, got an empty one", done.stderr)
+
     def test_a_key_is_asked_for(self):
         with Server(checkpoints / "bytes", "--cors", "*", environment={"ECP_API_KEY": "secret"}) as server:
             for path, status in (("/health", 200), ("/", 200), ("/page/main.js", 200), ("/page/absent.js", 404), ("/metrics", 401)):

@@ -95,7 +95,8 @@ TEST(CompletionRequestTest, ConversationsBecomeText) {
     EXPECT_EQ(refused(fmt::format(R"({{"messages": {}}})", messages), true).field, "messages") << messages;
   }
   EXPECT_EQ(refused("{}", true).field, "messages");
-  EXPECT_EQ(refused(R"({"messages": [{"role": "user"}], "top_logprobs": 2})", true).field, "top_logprobs");
+  EXPECT_EQ(refused(R"({"messages": [{"role": "user", "content": "a"}], "top_logprobs": 2})", true).field,
+            "top_logprobs");
 }
 
 TEST(CompletionRequestTest, AbsurdValuesAreRefusedByName) {
@@ -164,6 +165,35 @@ TEST(CompletionRequestTest, SizesHaveLimits) {
             "context_length_exceeded");
   EXPECT_EQ(refused(R"({"prompt": ["a", "b", "c"], "n": 2, "max_tokens": 1})", false, limits).field,
             "prompt");
+}
+
+TEST(RequestBody, DeepNestingIsRefusedBeforeAnythingWalksThroughIt) {
+  for (const std::size_t levels : {17u, 100000u, 1000000u}) {
+    for (const std::string_view field : {"prompt", "temperature", "messages", "unknown"}) {
+      const std::string body =
+          "{\"" + std::string(field) + "\":" + std::string(levels, '[') + std::string(levels, ']') + "}";
+      EXPECT_THAT([&] { parse_body(body); },
+                  testing::ThrowsMessage<BadRequest>(testing::HasSubstr("nested deeper")));
+    }
+    std::string objects;
+    for (std::size_t i = 0; i < levels; ++i) objects += "{\"a\":";
+    EXPECT_THROW(parse_body(objects + "1" + std::string(levels, '}')), BadRequest);
+    EXPECT_THROW(parse_body(objects), BadRequest);
+  }
+  EXPECT_NO_THROW(parse_body("{\"a\":" + std::string(15, '[') + std::string(15, ']') + "}"));
+}
+
+TEST(RequestBody, LongNamesAndValuesAreCut) {
+  const nlohmann::json object = {{std::string(100000, 'x'), 1}};
+  const Fields fields(object);
+  try {
+    fields.require_known();
+    FAIL();
+  } catch (const BadRequest& error) {
+    EXPECT_LT(std::string(error.what()).size(), 200u);
+    EXPECT_LT(error.field().size(), 60u);
+  }
+  EXPECT_LT(kind_of(std::string(100000, 'y')).size(), 60u);
 }
 
 }  // namespace
