@@ -54,6 +54,15 @@ float highest_of(std::span<const float> logits) {
   fail("the model's logit of token {} is {}: its weights are not usable", bad - logits.begin(), *bad);
 }
 
+/// Sums of `kernels::exponentials`, block by block.
+std::vector<double> exponential_sums(std::span<const float> logits, float highest, float temperature,
+                                     float* out) {
+  const auto count = static_cast<std::int64_t>(logits.size());
+  std::vector<double> sums(static_cast<std::size_t>((count - 1) / kernels::exponentials_block + 1));
+  kernels::exponentials(logits.data(), count, highest, temperature, out, sums.data());
+  return sums;
+}
+
 }  // namespace
 
 Token most_probable(std::span<const float> logits) {
@@ -127,10 +136,8 @@ Token draw(std::span<const Candidate> candidates, double uniform) {
 
 WeightedVocabulary::WeightedVocabulary(std::span<const float> logits, float temperature) : logits_(logits) {
   const float highest = highest_of(logits);
-  const auto count = static_cast<std::int64_t>(logits.size());
   weights_.resize(logits.size());
-  sums_.resize(static_cast<std::size_t>((count - 1) / kernels::exponentials_block + 1));
-  kernels::exponentials(logits.data(), count, highest, temperature, weights_.data(), sums_.data());
+  sums_ = exponential_sums(logits, highest, temperature, weights_.data());
   total_ = std::accumulate(sums_.begin(), sums_.end(), 0.0);
 }
 
@@ -173,9 +180,7 @@ Token WeightedVocabulary::draw(double uniform) const {
 
 void tell_probabilities(std::span<const float> logits, std::int64_t top, Generated& of) {
   const float highest = highest_of(logits);
-  const auto count = static_cast<std::int64_t>(logits.size());
-  std::vector<double> sums(static_cast<std::size_t>((count - 1) / kernels::exponentials_block + 1));
-  kernels::exponentials(logits.data(), count, highest, 1, nullptr, sums.data());
+  const std::vector<double> sums = exponential_sums(logits, highest, 1, nullptr);
   const double scale =
       static_cast<double>(highest) + std::log(std::accumulate(sums.begin(), sums.end(), 0.0));
   const auto logprob = [&](float logit) { return static_cast<float>(static_cast<double>(logit) - scale); };

@@ -2,7 +2,6 @@
 
 import re
 
-
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.M | re.S)
 
 
