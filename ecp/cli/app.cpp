@@ -2,12 +2,9 @@
 
 #include <fmt/core.h>
 
-#include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <exception>
-#include <iostream>
 #include <new>
 #include <string>
 #include <string_view>
@@ -17,6 +14,7 @@
 #include "ecp/base/interrupt.h"
 #include "ecp/base/suggest.h"
 #include "ecp/base/version.h"
+#include "ecp/cli/output.h"
 
 namespace ecp::cli {
 namespace {
@@ -102,17 +100,6 @@ void refuse_empty_numbers(CLI::App& app) {
   for (CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) refuse_empty_numbers(*sub);
 }
 
-/// What was printed must have got where it was to go.
-int after_output() {
-  std::cout.flush();
-  errno = 0;
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good()) return 0;
-  if (errno == EPIPE) return 0;  // its reader has seen enough
-  fmt::print(stderr, "ecp: error: cannot write to standard output{}\n",
-             errno != 0 ? fmt::format(": {}", std::strerror(errno)) : "");
-  return 1;
-}
-
 }  // namespace
 
 int run(CLI::App& app, int argc, const char* const* argv) {
@@ -120,11 +107,11 @@ int run(CLI::App& app, int argc, const char* const* argv) {
   refuse_empty_numbers(app);
   try {
     app.parse(argc, argv);
-    return after_output();
+    return finish_output();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {  // --help, --version
       app.exit(error);
-      return after_output();
+      return finish_output();
     }
     if (error.get_name() == "RuntimeError") return error.get_exit_code();
     return report_parse_error(app, error, argc, argv);

@@ -2,11 +2,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <iostream>
 #include <iterator>
 #include <memory>
@@ -22,6 +20,7 @@
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/commands.h"
 #include "ecp/cli/interactive.h"
+#include "ecp/cli/output.h"
 #include "ecp/cli/terminal.h"
 #include "ecp/runtime/model.h"
 
@@ -35,18 +34,6 @@ struct Options {
   int threads = 0;
   bool json = false, quiet = false, interactive = false;
 };
-
-/// Writes and flushes. False if nobody reads any more, or on Ctrl-C; fails on everything else.
-bool show(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
-    return true;
-  const int reason = errno;
-  if (reason == EPIPE || stop_requested() != 0) {
-    std::clearerr(stdout);  // nothing is wrong
-    return false;
-  }
-  fail("cannot write to standard output: {}", std::strerror(reason));
-}
 
 std::string read_standard_input() {
   std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};

@@ -17,6 +17,7 @@
 #include "ecp/base/interrupt.h"
 #include "ecp/base/suggest.h"
 #include "ecp/cli/line_editor.h"
+#include "ecp/cli/output.h"
 #include "ecp/cli/terminal.h"
 
 namespace ecp::cli {
@@ -101,7 +102,9 @@ class Turns {
                  model_->config().architecture, model_->config().sequence);
     }
     if (session_.position() > 0) write();
-    while (auto line = next_line()) {
+    while (!reader_gone_) {
+      const auto line = next_line();
+      if (!line) return;
       try {
         if (line->starts_with("/") && !line->starts_with("//")) {
           if (!command(*line)) return;
@@ -157,14 +160,15 @@ class Turns {
     while ((signal = stop_requested()) == 0) {
       const auto piece = session_.next();
       if (!piece) break;
-      std::fwrite(piece->data(), 1, piece->size(), stdout);
-      std::fflush(stdout);
       at_line_end_ = piece->ends_with('\n');
+      if (!show(*piece) && stop_requested() == 0) {
+        reader_gone_ = true;
+        return;
+      }
     }
     check_terminated();
     if (signal != 0) StopRequests::forget();
-    if (!at_line_end_) fmt::print("\n");
-    std::fflush(stdout);
+    if (!at_line_end_) show("\n");
     const std::chrono::duration<double> time = Clock::now() - begin;
     const auto tokens = static_cast<double>(session_.generated() - generated);
     if (quiet_) return;
@@ -265,6 +269,7 @@ class Turns {
   StopRequests stop_requests_;
   LineEditor editor_;
   bool at_line_end_ = false;
+  bool reader_gone_ = false;  // nobody reads what is written any more
   std::optional<Place> before_line_, before_text_;
 };
 

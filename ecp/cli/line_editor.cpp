@@ -3,6 +3,7 @@
 #include <histedit.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -44,7 +45,14 @@ class HeldSignals {
   static inline sigset_t before;
 };
 
+/// Bytes in the queue that were typed before the terminal was the editor's, as while a model writes.
+int typed_before = 0;
+
 /// Reads one character for libedit: 1, 0 at the end, −1 on a request to stop.
+///
+/// A Ctrl-D that was typed before stands in the queue as a zero byte. libedit would take that for its command
+/// that quotes the next character: it binds the codes of keys that the terminal doesn't have, which are zero.
+/// One that is typed now is nothing (Ctrl-Space).
 int read_character(EditLine*, wchar_t* character) {
   std::mbstate_t state{};
   while (true) {
@@ -55,6 +63,12 @@ int read_character(EditLine*, wchar_t* character) {
     const ssize_t count = ::read(STDIN_FILENO, &byte, 1);
     if (count < 0 && (errno == EINTR || errno == EAGAIN)) continue;
     if (count <= 0) return 0;
+    const bool before = typed_before > 0;
+    if (before) --typed_before;
+    if (byte == '\0') {
+      if (!before) continue;
+      byte = '\x04';
+    }
     const std::size_t length = std::mbrtowc(character, &byte, 1, &state);
     if (length == static_cast<std::size_t>(-2)) continue;             // not whole yet
     if (length == static_cast<std::size_t>(-1)) *character = 0xFFFD;  // not one of this locale
@@ -124,6 +138,10 @@ Line LineEditor::read(const std::string& prompt) {
   shown_prompt = prompt;
   int count = 0;
   const HeldSignals held;
+  // The terminal is the editor's before the prompt is seen, so that what is typed after it comes to the
+  // editor.
+  ::el_set(terminal_->editor, EL_PREP_TERM, 1);
+  if (::ioctl(STDIN_FILENO, FIONREAD, &typed_before) != 0) typed_before = 0;
   const char* text = ::el_gets(terminal_->editor, &count);
   if (stop_requested() != 0) {
     ::el_reset(terminal_->editor);

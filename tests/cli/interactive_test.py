@@ -65,15 +65,11 @@ class Person:
         return found
 
     def leave(self, keys):
-        """Its exit code once it has ended. A Ctrl-D may come before the terminal is the editor's: it is typed again."""
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                self.type(keys)
-                while select.select([self.terminal], [], [], 0.3)[0]:
-                    os.read(self.terminal, 65536)
-                continue
-            break
-        else:
+        """Its exit code once it has ended."""
+        self.type(keys)
+        with contextlib.suppress(OSError):  # it ended
+            while select.select([self.terminal], [], [], 30)[0]:
+                os.read(self.terminal, 65536)
             os.kill(self.pid, signal.SIGKILL)
         os.close(self.terminal)
         return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
@@ -104,6 +100,15 @@ class Terminal(unittest.TestCase):
         again.see("caf\u00e9")
         self.assertEqual(again.leave("\x15/quit\r"), 0)
         self.assertEqual((checkpoints / "history").stat().st_mode & 0o777, 0o600)
+
+    def test_control_d_while_the_model_writes_ends_after_it_and_control_space_is_nothing(self):
+        person = Person("--max-tokens", "5", "--quiet")
+        person.see("> ")
+        person.type("\x00abc\x00\r")
+        person.see("abc.*\n.*> ")
+        person.type("/set max-tokens 100000000\r\r")
+        person.see(".{500}")  # it writes
+        self.assertEqual(person.leave("\x03\x04"), 0)
 
 
 class Pipe(unittest.TestCase):
