@@ -96,8 +96,10 @@ std::vector<Path> with_checkpoint(const Path& checkpoint, std::vector<Path> inpu
   return inputs;
 }
 
+void make_output_folder(const Path& path) { make_folders(folder_of(path)); }
+
 void write_output(const Path& path, std::string_view text) {
-  make_folders(folder_of(path));
+  make_output_folder(path);
   write_file(path, text);
 }
 

@@ -29,6 +29,9 @@ void require_output(std::string_view option, const Path& path, std::string_view 
 /// `inputs` with the folders and files that reading `checkpoint`, a checkpoint or run folder, may touch.
 std::vector<Path> with_checkpoint(const Path& checkpoint, std::vector<Path> inputs);
 
+/// Makes the folder of a checked output if there is none.
+void make_output_folder(const Path& path);
+
 /// Writes a checked output, making its folder if there is none.
 void write_output(const Path& path, std::string_view text);
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -102,7 +103,10 @@ class Run {
       show("\n");
     }
     report(prompt_time.count(), time.count());
-    if (!options_.save_session.empty()) session_.save(options_.save_session);
+    if (!options_.save_session.empty()) {
+      make_output_folder(options_.save_session);
+      session_.save(options_.save_session);
+    }
     if (const int signal = stop_requested(); signal != 0 && options_.stream.empty())
       throw CLI::RuntimeError(128 + signal);
   }
@@ -185,6 +189,17 @@ class Run {
   bool by_token_ = false, noted_ = false;
 };
 
+/// Wrong values of options are told by the options' names, and end the program as all wrong usage does.
+void require_sampling(const Sampling& sampling) {
+  try {
+    sampling.validate();
+  } catch (const Error& error) {
+    std::string message = error.what();
+    std::replace(message.begin(), message.begin() + static_cast<std::ptrdiff_t>(message.find(':')), '_', '-');
+    throw CLI::ValidationError("--" + message);
+  }
+}
+
 void generate(Options& options, const LoadModel& load) {
   if (!options.dash.empty() && options.dash != "-")
     throw CLI::ValidationError("unexpected argument", options.dash);
@@ -193,7 +208,8 @@ void generate(Options& options, const LoadModel& load) {
     options.sampling.max_tokens = -1;
     options.sampling.ignore_end_of_text = true;
   }
-  options.sampling.validate();
+  require_sampling(options.sampling);
+  if (!options.save_session.empty()) require_output("--save-session", options.save_session, "");
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away shows in the result of writing
   Run run(options, load);
   if (options.interactive) return run();  // where Ctrl-C ends a text, not the program

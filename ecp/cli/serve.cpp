@@ -94,6 +94,15 @@ std::string name_of(const Path& checkpoint) {
   return name.empty() || name == "." ? "model" : name.string();
 }
 
+/// What is wrong with an origin as browsers send it (RFC 6454): a scheme, a host and a port at most.
+std::string wrong_origin(const std::string& text) {
+  const auto host = text.find("://");
+  const bool whole = host != std::string::npos && host > 0 && host + 3 < text.size() &&
+                     text.find_first_of("/ ,*", host + 3) == std::string::npos;
+  if (text == "*" || whole) return "";
+  return fmt::format("expected * or an origin such as http://localhost:3000, without a path, got '{}'", text);
+}
+
 void run(Options options) {
   require(options.bodies >= options.body, "--max-bodies: expected at least --max-body, {}, got {}",
           options.body, options.bodies);
@@ -149,8 +158,10 @@ void add_serve(CLI::App& app) {
           ->add_option("--api-key", options->api.api_key,
                        "Answer only who sends this key; better in the environment, which others don't see")
           ->envname("ECP_API_KEY");
-  command->add_option("--cors", options->api.cors_origin,
-                      "Let pages of this origin ask, such as http://localhost:3000, or *: all");
+  command
+      ->add_option("--cors", options->api.cors_origin,
+                   "Let pages of this origin ask, such as http://localhost:3000, or *: all")
+      ->check(CLI::Validator(wrong_origin, "ORIGIN"));
   const auto number = [&](const char* name, std::int64_t& value, std::int64_t least, std::int64_t most,
                           const char* help) {
     command->add_option(name, value, help)

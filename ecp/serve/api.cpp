@@ -90,9 +90,11 @@ bool Api::allowed(const HttpRequest& request) const {
   // The page itself is no secret: it asks for the key.
   const bool open = request.path == "/health" || request.path == "/" || request.path.starts_with(page_folder);
   if (options_.api_key.empty() || open) return true;
-  constexpr std::string_view scheme = "Bearer ";
+  constexpr std::string_view scheme = "bearer ";  // in any case (RFC 9110, 11.1)
   const std::string_view given = request.authorization;
-  return given.starts_with(scheme) && same_secret(given.substr(scheme.size()), options_.api_key);
+  const auto same = [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); };
+  return given.size() >= scheme.size() && std::equal(scheme.begin(), scheme.end(), given.begin(), same) &&
+         same_secret(given.substr(scheme.size()), options_.api_key);
 }
 
 HttpServer::Headers Api::headers(const ApiOptions& options) {
@@ -145,14 +147,17 @@ void Api::handle(const HttpRequest& request, const std::shared_ptr<Exchange>& ex
   } catch (const std::exception& error) {
     response = error_response(400, error.what());
   }
-  const bool known = std::any_of(routes.begin(), routes.end(),
-                                 [&](const Route& route) { return request.path == route.path; });
-  respond(known ? request.path : "", *exchange, std::move(response));
+  // Metrics know paths of ours only: everybody may ask for others.
+  const std::string path = request.path == model_path() ? "/v1/models" : request.path;
+  const bool known =
+      std::any_of(routes.begin(), routes.end(), [&](const Route& route) { return path == route.path; });
+  respond(known ? path : "", *exchange, std::move(response));
 }
 
 HttpResponse Api::answer(const HttpRequest& request) {
   const std::string& path = request.path;
-  if (path.starts_with("/v1/models") && request.method == "GET") return models(path);
+  if ((path == "/v1/models" || path.starts_with("/v1/models/")) && request.method == "GET")
+    return models(path);
   std::vector<std::string> names;
   for (const Route& route : routes) {
     names.emplace_back(route.path);
@@ -177,11 +182,13 @@ HttpResponse Api::answer(const HttpRequest& request) {
   return error_response(404, fmt::format("no path '{}'{}", path, did_you_mean(path, names)), "unknown_path");
 }
 
+std::string Api::model_path() const { return "/v1/models/" + options_.model_name; }
+
 HttpResponse Api::models(const std::string& path) const {
   const json model =
       model_description(scheduler_.model().config(), options_.model_name, created_, options_.limits);
   if (path == "/v1/models") return json_response({{"object", "list"}, {"data", json::array({model})}});
-  if (path == "/v1/models/" + options_.model_name) return json_response(model);
+  if (path == model_path()) return json_response(model);
   return error_response(404,
                         fmt::format("no model '{}' here, only '{}'",
                                     path.substr(std::min<std::size_t>(path.size(), 11)), options_.model_name),

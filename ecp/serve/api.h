@@ -42,6 +42,7 @@ class Api {
  private:
   HttpResponse answer(const HttpRequest& request);
   HttpResponse models(const std::string& path) const;
+  std::string model_path() const;
   HttpResponse tokenize(std::string_view body) const;
   HttpResponse detokenize(std::string_view body) const;
   [[nodiscard]] HttpResponse tokenizer_info() const;

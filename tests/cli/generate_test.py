@@ -158,10 +158,10 @@ class Stream(unittest.TestCase):
 
 
 class BadInput(unittest.TestCase):
-    def refused(self, part, checkpoint, *arguments, stdin=b""):
+    def refused(self, part, checkpoint, *arguments, stdin=b"", codes=(1, 2)):
         done = generate(checkpoint, *arguments, stdin=stdin)
         message = done.stderr.decode("utf-8")
-        self.assertIn(done.returncode, (1, 2), arguments)
+        self.assertIn(done.returncode, codes, arguments)
         self.assertEqual(done.stdout, b"", arguments)
         self.assertTrue(message.startswith("ecp: ") and message.count("\n") == 1, message)
         self.assertIn(part, message)
@@ -175,10 +175,10 @@ class BadInput(unittest.TestCase):
     def test_absurd_values(self):
         for value in ("nan", "-1", "1e309", "inf"):
             self.refused("temperature", "bytes", "--temperature", value)
-            self.refused("top_p", "bytes", "--top-p", value)
-            self.refused("min_p", "bytes", "--min-p", value)
-            self.refused("repetition_penalty", "bytes", "--repetition-penalty", value)
-        self.refused("top_p", "bytes", "--top-p", "2")
+            self.refused("--top-p", "bytes", "--top-p", value)
+            self.refused("--min-p", "bytes", "--min-p", value)
+            self.refused("--repetition-penalty", "bytes", "--repetition-penalty", value)
+        self.refused("--top-p: expected more than 0, at most 1 (off), got 2", "bytes", "--top-p", "2", codes=(2,))
         self.refused("temperature", "bytes", "--temperature", "warm")
         for option in ("--temperature", "--top-p", "--min-p", "--repetition-penalty"):
             self.refused(f"{option}: expected a number, got ''", "bytes", option, "")

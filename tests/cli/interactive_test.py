@@ -163,10 +163,10 @@ class Pipe(unittest.TestCase):
 
 class Sessions(unittest.TestCase):
     def test_a_text_goes_on_in_another_process(self):
-        file = checkpoints / "text.session"
+        file = checkpoints / "sessions" / "text.session"
         whole = generate(checkpoints / "words", "--prompt", "the cat", "--max-tokens", "40", "--seed", "5").stdout
         begun = generate(checkpoints / "words", "--prompt", "the cat", "--max-tokens", "15", "--seed", "5",
-                         "--save-session", file).stdout
+                         "--save-session", file).stdout  # whose folder is made
         rest = generate(checkpoints / "words", "--load-session", file, "--max-tokens", "25", "--seed", "5", "--threads", "1")
         self.assertEqual(begun.rstrip("\n") + rest.stdout, whole)
         self.assertRegex(rest.stderr, "^ecp: 25 tokens after")
@@ -181,12 +181,14 @@ class Sessions(unittest.TestCase):
         for arguments, message in (([checkpoints / "bytes", "--load-session", file], "another model"),
                                    ([checkpoints / "words", "--load-session", checkpoints / "words" / "config.json"],
                                     "config.json"),
-                                   ([checkpoints / "words", "--max-tokens", "3", "--save-session", "/no/folder/x"],
-                                    "/no/folder/x")):
+                                   ([checkpoints / "words", "--save-session", checkpoints / "bytes" / "config.json" / "x"],
+                                    "is no folder"),
+                                   ([checkpoints / "words", "--save-session", checkpoints], "expected a file")):
             done = generate(*arguments, "--quiet")
             self.assertEqual(done.returncode, 1)
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
             self.assertIn(message, done.stderr)
+            self.assertEqual(done.stdout, "")
         self.assertEqual(generate(checkpoints / "words", "--load-session", "/absent").returncode, 2)
 
 

@@ -188,6 +188,7 @@ class Serving(unittest.TestCase):
         self.assertEqual(self.server.json("/v1/models")[1]["data"][0]["id"], "tiny")
         self.assertEqual(self.server.json("/v1/models/tiny")[1]["id"], "tiny")
         self.assertEqual(self.server.json("/v1/models/huge")[0], 404)
+        self.assertEqual(self.server.json("/v1/modelsandmore")[1]["error"]["code"], "unknown_path")
         status, answer = self.server.json("/tokenize", {"text": "aé"})
         self.assertEqual((status, answer["tokens"], answer["pieces"]), (200, [97, 195, 169], ["a", "bytes:\\xc3", "bytes:\\xa9"]))
         self.assertEqual(self.server.json("/detokenize", {"tokens": [97, 195, 169]})[1],
@@ -346,6 +347,13 @@ class Otherwise(unittest.TestCase):
             self.assertEqual(done.returncode, 1)
             self.assertIn("expected a key, got an empty one", done.stderr)
 
+    def test_an_origin_that_no_browser_sends(self):
+        for origin in ("nonsense", "http://a/", "http://", "http://a, http://b", ""):
+            done = subprocess.run([ECP, "serve", str(checkpoints / "bytes"), "--port", "0", "--cors", origin], capture_output=True,
+                                  text=True, timeout=60, check=False)
+            self.assertEqual(done.returncode, 2, origin)
+            self.assertIn("--cors: expected * or an origin", done.stderr)
+
     def test_a_key_is_asked_for(self):
         with Server(checkpoints / "bytes", "--cors", "*", environment={"ECP_API_KEY": "secret"}) as server:
             for path, status in (("/health", 200), ("/", 200), ("/page/main.js", 200), ("/page/absent.js", 404), ("/metrics", 401)):
@@ -353,7 +361,7 @@ class Otherwise(unittest.TestCase):
             for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "secret"}, {"Authorization": "Bearer "}):
                 status, answer = server.json("/v1/models", headers=headers)
                 self.assertEqual((status, answer["error"]["type"]), (401, "authentication_error"))
-            status, headers, _ = server.ask("/v1/models", headers={"Authorization": "Bearer secret"})
+            status, headers, _ = server.ask("/v1/models", headers={"Authorization": "bearer secret"})
             self.assertEqual((status, headers["Access-Control-Allow-Origin"]), (200, "*"))
             self.assertEqual(server.ask("/v1/models", method="OPTIONS")[0], 204)
             key = {"Authorization": "Bearer secret"}
