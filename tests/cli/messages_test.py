@@ -48,7 +48,7 @@ MISTAKES = [
     ("train my.toml --output r --set model.heads=3", 1, "model.heads: expected a divisor of model.dim 16, got 3"),
     ("train my.toml --output r --set model.sequence=1000000", 1, "'train.npy': expected at least 1000001 tokens for windows of 1000000"),
     ("train my.toml --output run --resume --set model.dim=32", 1, "model.dim: expected 16 as in the run that is resumed, got 32"),
-    ("generate run --prompt x --temperature -1", 1, "temperature: expected 0 (greedy) to 1000, got -1"),
+    ("generate run --prompt x --temperature -1", 2, "--temperature: expected 0 (greedy) to 1000, got -1"),
     ("generate run --prompt x --max-tokens many", 2, "--max-tokens: expected a whole number from -1, got 'many'"),
     # What would be lost.
     ("train my.toml --output run", 1, "run folder 'run' exists: continue it with --resume, or choose another --output"),
