@@ -64,10 +64,28 @@ constexpr std::int64_t query_panels = backward_queries / panel;
 /// What the rows of a tile of queries see of a range of keys, counted from its first.
 struct Visible {
   std::int32_t lo[backward_queries], hi[backward_queries];
-  std::int64_t count;  // rows
+  std::int64_t count;                   // rows
+  std::int32_t all_lo = 0, all_hi = 0;  // keys that every row sees
+  bool everything = false;  // every row sees all keys: most tiles, which needn't be looked at row by row
+
+  /// What `tile` sees of `keys`.
+  Visible(const OpenTile& tile, Range keys) : count(tile.rows.size()) {
+    const auto shift = static_cast<std::int32_t>(tile.keys.all.lo - keys.begin);
+    const auto size = static_cast<std::int32_t>(keys.size());
+    all_hi = size;
+    for (std::int64_t i = 0; i < count; ++i) {
+      lo[i] = std::clamp(tile.keys.lo[i] + shift, 0, size);
+      const bool none = tile.log_sum[i] == -std::numeric_limits<float>::infinity();
+      hi[i] = none ? lo[i] : std::clamp(tile.keys.hi[i] + shift, lo[i], size);
+      all_lo = std::max(all_lo, lo[i]);
+      all_hi = std::min(all_hi, hi[i]);
+    }
+    everything = all_lo == 0 && all_hi == size;
+  }
 
   /// The keys that some of rows [first, last) see.
   [[nodiscard]] Range keys_seen(std::int64_t first, std::int64_t last) const {
+    if (everything && first < count) return {0, hi[0]};
     Range range{INT64_MAX, 0};
     for (std::int64_t i = first; i < std::min(last, count); ++i) {
       if (lo[i] >= hi[i]) continue;
@@ -78,6 +96,7 @@ struct Visible {
   }
   /// The rows from the first to the last that sees something.
   [[nodiscard]] Range rows_seeing() const {
+    if (everything) return {0, count};
     Range range{count, 0};
     for (std::int64_t i = 0; i < count; ++i) {
       if (lo[i] < hi[i]) range = {std::min(range.begin, i), i + 1};
@@ -85,12 +104,14 @@ struct Visible {
     return range.empty() ? Range{} : range;
   }
   /// The same of keys [first, first + size).
-  [[nodiscard]] Visible part(std::int64_t first, std::int64_t size) const {
-    Visible of;
-    of.count = count;
+  [[nodiscard]] Visible part(std::int32_t first, std::int32_t size) const {
+    Visible of = *this;
+    of.all_lo = std::clamp(all_lo - first, 0, size);
+    of.all_hi = std::clamp(all_hi - first, 0, size);
+    of.everything = of.all_lo == 0 && of.all_hi == size;
     for (std::int64_t i = 0; i < count; ++i) {
-      of.lo[i] = static_cast<std::int32_t>(std::clamp<std::int64_t>(lo[i] - first, 0, size));
-      of.hi[i] = static_cast<std::int32_t>(std::clamp<std::int64_t>(hi[i] - first, of.lo[i], size));
+      of.lo[i] = std::clamp(lo[i] - first, 0, size);
+      of.hi[i] = std::clamp(hi[i] - first, of.lo[i], size);
     }
     return of;
   }
@@ -216,16 +237,7 @@ class Backward {
 
   /// What a tile of queries and one of keys give each other's gradients.
   void add(std::int64_t head, OpenTile& tile, Range keys, const Upcoming& upcoming) {
-    Visible visible;
-    visible.count = tile.rows.size();
-    for (std::int64_t i = 0; i < visible.count; ++i) {
-      const std::int64_t shift = tile.keys.all.lo - keys.begin;
-      const std::int64_t lo = std::clamp<std::int64_t>(tile.keys.lo[i] + shift, 0, keys.size());
-      const std::int64_t hi = std::clamp<std::int64_t>(tile.keys.hi[i] + shift, lo, keys.size());
-      const bool none = tile.log_sum[i] == -std::numeric_limits<float>::infinity();
-      visible.lo[i] = static_cast<std::int32_t>(lo);
-      visible.hi[i] = static_cast<std::int32_t>(none ? lo : hi);
-    }
+    const Visible visible(tile, keys);
     const auto [queries, grads, query_rows, grad_rows] = packed(head_of(head), tile);
     const std::int64_t words = words_of<Engine>(p_.width);
     float* p = s_.scores.take(backward_queries * panel);
@@ -233,7 +245,7 @@ class Backward {
     float* transposed = s_.transposed.take(query_panels * transposed_panel);
     for (std::int64_t first = 0; first < keys.size(); first += panel) {
       const std::int64_t size = std::min(panel, keys.size() - first);
-      const Visible seen = visible.part(first, size);
+      const Visible seen = visible.part(static_cast<std::int32_t>(first), static_cast<std::int32_t>(size));
       const Range rows = seen.rows_seeing();
       prefetch_part<E>(upcoming, first / panel, (keys.size() + panel - 1) / panel, p_, g_, sample_, kv_head_,
                        head);

@@ -20,6 +20,8 @@
 #define HWY_TARGET_INCLUDE "ecp/kernels/interval_attention_forward.cpp"
 #include <hwy/foreach_target.h>
 // foreach_target.h comes first: it re-includes this file once per instruction set.
+#include <hwy/contrib/math/math-inl.h>
+
 #include "ecp/kernels/packing-inl.h"
 
 #ifndef ECP_INTERVAL_ATTENTION_FORWARD_ONCE
@@ -51,8 +53,9 @@ namespace ecp::kernels::HWY_NAMESPACE {
 struct QueryTile {
   Range rows;  // of q
   TileKeys keys;
-  float* queries;                         // [words, panel], packed
-  float* out;                             // [columns, panel], not yet divided by `sum`
+  float* queries;  // [words, panel], packed
+  float* out;      // [columns, panel], not yet divided by `sum`; there once it `has_out`
+  bool has_out = false;
   alignas(64) float highest[most_lanes];  // what scores are reduced by before they are raised
   alignas(64) float sum[most_lanes];      // of the raised ones
 };
@@ -128,15 +131,21 @@ HWY_INLINE hn::Mask<Floats> sees(const QueryTile& tile, std::int64_t lane, std::
   return hn::RebindMask(d, hn::And(hn::Not(hn::Lt(k, lo)), hn::Lt(k, hi)));
 }
 
-/// Of the keys in [seen.some_lo, seen.some_hi), whole(key) for those that all lanes see, masked(key, mask)
-/// for the others.
+// What is added up or compared key by key has as many results, so that one needn't wait for the one before.
+constexpr int chains = 4;
+
+/// Of the keys in [seen.some_lo, seen.some_hi), whole(key, chain) for those that all lanes see, masked(key,
+/// mask) for the others.
 template <class Masked, class Whole>
 HWY_INLINE void each_key(const QueryTile& tile, const Chunk& chunk, const Seen& seen, std::int64_t lane,
                          Masked&& masked, Whole&& whole) {
   const std::int64_t whole_lo = std::clamp(seen.all_lo, seen.some_lo, seen.some_hi);
   const std::int64_t whole_hi = std::clamp(seen.all_hi, whole_lo, seen.some_hi);
   for (std::int64_t k = seen.some_lo; k < whole_lo; ++k) masked(k, sees(tile, lane, chunk.begin + k));
-  for (std::int64_t k = whole_lo; k < whole_hi; ++k) whole(k);
+  std::int64_t key = whole_lo;
+  for (; key + chains <= whole_hi; key += chains)
+    unrolled<chains>([&](auto i) HWY_ATTR { whole(key + i, i); });
+  for (; key < whole_hi; ++key) whole(key, std::integral_constant<int, 0>());
   for (std::int64_t k = whole_hi; k < seen.some_hi; ++k) masked(k, sees(tile, lane, chunk.begin + k));
 }
 
@@ -150,12 +159,14 @@ HWY_INLINE void raise(QueryTile& tile, const Chunk& chunk, const Seen& seen, std
   const VF scale = hn::Set(d, factor);
   const auto at = [&](std::int64_t k) { return scores + k * panel + lane; };
 
-  VF largest = none;
+  VF chain[chains];
+  unrolled<chains>([&](auto i) HWY_ATTR { chain[i] = none; });
   each_key(
       tile, chunk, seen, lane,
       [&](std::int64_t k, auto mask)
-          HWY_ATTR { largest = hn::Max(largest, hn::IfThenElse(mask, hn::LoadU(d, at(k)), none)); },
-      [&](std::int64_t k) HWY_ATTR { largest = hn::Max(largest, hn::LoadU(d, at(k))); });
+          HWY_ATTR { chain[0] = hn::Max(chain[0], hn::IfThenElse(mask, hn::LoadU(d, at(k)), none)); },
+      [&](std::int64_t k, auto i) HWY_ATTR { chain[i] = hn::Max(chain[i], hn::LoadU(d, at(k))); });
+  const VF largest = hn::Max(hn::Max(chain[0], chain[1]), hn::Max(chain[2], chain[3]));
 
   VF highest = hn::Load(d, tile.highest + lane);
   VF sum = hn::Load(d, tile.sum + lane);
@@ -179,18 +190,21 @@ HWY_INLINE void raise(QueryTile& tile, const Chunk& chunk, const Seen& seen, std
   }
   // Where nothing is above −inf yet nothing is subtracted: the least of powers, or what is not a number.
   const VF subtract = hn::Mul(hn::IfThenElse(hn::Gt(highest, none), highest, hn::Zero(d)), scale);
+  chain[0] = sum;
+  for (int i = 1; i < chains; ++i) chain[i] = hn::Zero(d);
   each_key(
       tile, chunk, seen, lane,
       [&](std::int64_t k, auto mask) HWY_ATTR {
         const VF p = hn::IfThenElseZero(mask, exp2(hn::MulSub(hn::LoadU(d, at(k)), scale, subtract)));
-        sum = hn::Add(sum, p);
+        chain[0] = hn::Add(chain[0], p);
         hn::StoreU(p, d, at(k));
       },
-      [&](std::int64_t k) HWY_ATTR {
+      [&](std::int64_t k, auto i) HWY_ATTR {
         const VF p = exp2(hn::MulSub(hn::LoadU(d, at(k)), scale, subtract));
-        sum = hn::Add(sum, p);
+        chain[i] = hn::Add(chain[i], p);
         hn::StoreU(p, d, at(k));
       });
+  sum = hn::Add(hn::Add(chain[0], chain[1]), hn::Add(chain[2], chain[3]));
   hn::Store(sum, d, tile.sum + lane);
 }
 
@@ -257,23 +271,37 @@ HWY_INLINE void attend(const IntervalAttention& p, std::uint64_t stream, QueryTi
   if (p.dropout.threshold > 0) drop(p, stream, tile, chunk, begin, end, scores, scratch);
   to_words<Engine>(scores, first * Engine::group, last * Engine::group);
   prefetch(parts - 1, parts);
-  multiply<Engine, true>(columns, vectors, last - first, chunk.values, first, 0, scores + first * panel,
-                         tile.out);
+  const auto meet_values = [&](auto accumulate) HWY_ATTR {
+    multiply<Engine, accumulate>(columns, vectors, last - first, chunk.values, first, 0,
+                                 scores + first * panel, tile.out);
+  };
+  if (tile.has_out) {
+    meet_values(std::true_type());
+  } else {
+    meet_values(std::false_type());
+    tile.has_out = true;
+  }
 }
 
 template <class E>
 HWY_INLINE void finish(const IntervalAttention& p, const AttentionForward& results, std::int64_t sample,
                        std::int64_t head, const QueryTile& tile) {
-  alignas(64) float factors[most_lanes];
-  float* sums = results.log_sum_exp + (sample * p.heads + head) * p.rows;
-  for (std::int64_t i = 0; i < panel; ++i) {
-    const float sum = tile.sum[i];
-    factors[i] = sum == 0 ? 0 : 1 / sum;
-    if (i >= tile.rows.size()) continue;
-    const float highest = tile.highest[i] == -std::numeric_limits<float>::infinity() ? 0 : tile.highest[i];
-    sums[tile.rows.begin + i] =
-        sum == 0 ? -std::numeric_limits<float>::infinity() : highest * std::abs(p.scale) + std::log(sum);
+  const Floats d;
+  const VF infinity = hn::Set(d, std::numeric_limits<float>::infinity());
+  alignas(64) float factors[most_lanes], sums[most_lanes];
+  for (std::int64_t i = 0; i < panel; i += lanes) {
+    const VF sum = hn::Load(d, tile.sum + i), highest = hn::Load(d, tile.highest + i);
+    const auto nothing = hn::Eq(sum, hn::Zero(d));
+    hn::Store(hn::IfThenZeroElse(nothing, hn::Div(hn::Set(d, 1.0f), sum)), d, factors + i);
+    const VF log =
+        hn::IfThenElse(hn::Lt(sum, infinity), hn::Log(d, sum), sum);  // also where it isn't a number
+    const VF subtracted = hn::IfThenElseZero(hn::Gt(highest, hn::Neg(infinity)), highest);
+    const VF log_sum = hn::MulAdd(subtracted, hn::Set(d, std::abs(p.scale)), log);
+    hn::Store(hn::IfThenElse(nothing, hn::Neg(infinity), log_sum), d, sums + i);
   }
+  std::copy_n(sums, tile.rows.size(),
+              results.log_sum_exp + (sample * p.heads + head) * p.rows + tile.rows.begin);
+  if (!tile.has_out) std::fill_n(tile.out, panel * round_up(p.width, 8), 0.0f);
   auto* out = static_cast<E*>(results.out.data) + sample * results.out.batch + head * results.out.head;
   unpack_transposed<E>(tile.out, factors, tile.rows.size(), p.width, out + tile.rows.begin * results.out.row,
                        results.out.row);
@@ -302,7 +330,6 @@ void forward_group(const IntervalAttention& p, const AttentionForward& results, 
     tile.out = out + static_cast<std::int64_t>(i) * panel * columns;
     std::fill_n(tile.highest, panel, -std::numeric_limits<float>::infinity());
     std::fill_n(tile.sum, panel, 0.0f);
-    std::fill(tile.out, tile.out + panel * columns, 0.0f);
     if (tile.keys.all.size() == 0) continue;
     if (tile.rows.size() < panel) std::fill(tile.queries, tile.queries + panel * words, 0.0f);
     pack_right<Engine, E>(rows_at<E>(p.q, sample, head, tile.rows.begin), tile.rows.size(), p.width,
@@ -338,9 +365,13 @@ void forward_group(const IntervalAttention& p, const AttentionForward& results, 
         prefetch_rows<E>(p.q, sample, head, part_of(next_queries, step, steps), p.width);
       };
       attend<Engine>(p, stream, tile, {begin, size, keys, values}, columns, scratch, prefetch);
+      // Right after the last chunk: while what is written goes to memory others are worked on.
+      if (tile.keys.all.hi <= begin + size) finish<E>(p, results, sample, head, tile);
     }
   }
-  for (const QueryTile& tile : tiles) finish<E>(p, results, sample, head, tile);
+  for (const QueryTile& tile : tiles) {
+    if (tile.keys.all.size() == 0) finish<E>(p, results, sample, head, tile);
+  }
 }
 
 void forward_float32(const IntervalAttention& p, const AttentionForward& results, std::int64_t sample,

@@ -53,11 +53,12 @@ float element(const E* x) {
 template <class Engine, class E, class Place>
 void pack_transposed(Rows<E> rows, std::int64_t count, std::int64_t width, bool negate, const Place& place) {
   static_assert(Engine::group == 1);
-  for (std::int64_t c = 0; c < round_up(width, 4); ++c) {
-    for (std::int64_t row = 0; row < count; ++row) {
+  for (std::int64_t row = 0; row < count; ++row) {
+    const auto word = [&](std::int64_t c) {
       const float x = c < width ? element(rows.data + row * rows.stride + c) : 0;
-      place(c, row, hn::Set(Floats(), negate ? -x : x));
-    }
+      return hn::Set(Floats(), negate ? -x : x);
+    };
+    for (std::int64_t c = 0; c < round_up(width, 4); c += 2) place(c, row, word(c), word(c + 1));
   }
 }
 
@@ -70,8 +71,9 @@ void pack_rows(Rows<E> rows, std::int64_t count, std::int64_t width, const Left&
   }
 }
 
-HWY_INLINE void store_left(VF v, const Left& to, std::int64_t k, std::int64_t row) {
-  hn::StoreU(v, Floats(), to.at(k, row) + row % left_rows);
+HWY_INLINE void store_left(VF a, VF b, const Left& to, std::int64_t k, std::int64_t row) {
+  hn::StoreU(a, Floats(), to.at(k, row) + row % left_rows);
+  hn::StoreU(b, Floats(), to.at(k + 1, row) + row % left_rows);
 }
 
 template <class E>
@@ -142,14 +144,6 @@ HWY_INLINE VF of_blocks(const Block& block) {
   }
 }
 
-/// Sixteen floats as two eights.
-template <class Vector>
-HWY_INLINE void store_halves(Vector v, float* low, float* high) {
-  const hn::FixedTag<float, 8> half;
-  hn::StoreU(hn::LowerHalf(half, v), half, low);
-  hn::StoreU(hn::UpperHalf(half, v), half, high);
-}
-
 /// take(b, block b of v) for each block.
 template <class Vector, class Take>
 HWY_INLINE void each_block(Vector v, const Take& take) {
@@ -195,12 +189,15 @@ HWY_INLINE void pack_lanes(Rows<E> rows, std::int64_t row, std::int64_t count, s
       });
     }
     transpose(word);
-    for (std::int64_t w = 0; w < 4; ++w) place(4 * i + w, row, hn::Xor(word[w], sign));
+    for (std::int64_t w = 0; w < 4; w += 2) {
+      place(4 * i + w, row, hn::Xor(word[w], sign), hn::Xor(word[w + 1], sign));
+    }
   }
 }
 
-/// place(word, row, vector) for each word of the rows, `lanes` rows at a time; rows past `count` are zero, as
-/// are words up to the next multiple of four. `negate`: with their signs turned.
+/// place(word, row, its vector, the next word's) for every other word of the rows, `lanes` rows at a time;
+/// rows past `count` are zero, as are words up to the next multiple of four. `negate`: with their signs
+/// turned.
 template <class Engine, class E, class Place>
 HWY_INLINE void pack_transposed(Rows<E> rows, std::int64_t count, std::int64_t width, bool negate,
                                 const Place& place) {
@@ -215,14 +212,18 @@ HWY_INLINE void pack_transposed(Rows<E> rows, std::int64_t count, std::int64_t w
   for (; row < count; row += lanes) pack_lanes<Engine, false>(rows, row, count, width, sign, place);
 }
 
-/// Stores a vector of a left operand's words, `row` on: each 8 of them in a panel of their own.
+/// Stores vectors of a left operand's words k and k + 1, `row` on: each 8 of them in a panel of their own,
+/// where those of k + 1 follow those of k.
 template <class Vector>
-HWY_INLINE void store_left(Vector v, const Left& to, std::int64_t k, std::int64_t row) {
+HWY_INLINE void store_left(Vector a, Vector b, Left to, std::int64_t k, std::int64_t row) {
+  const Floats d;
   float* at = to.at(k, row) + row % left_rows;
-  if constexpr (lanes == 16) {
-    store_halves(v, at, to.at(k, row + left_rows));
+  if constexpr (lanes == 16) {  // whole lines, which take half the time of halves
+    hn::StoreU(hn::ConcatLowerLower(d, b, a), d, at);
+    hn::StoreU(hn::ConcatUpperUpper(d, b, a), d, to.at(k, row + left_rows));
   } else {
-    hn::StoreU(v, Floats(), at);
+    hn::StoreU(a, d, at);
+    hn::StoreU(b, d, at + left_rows);
   }
 }
 
@@ -245,28 +246,37 @@ HWY_INLINE VF word_of(VF a, VF b) {
 }
 
 /// The rows as a left operand whose rows are columns: words along the rows, columns from `width` to the next
-/// multiple of 8 zero, rows that a word lacks at the end zero.
+/// multiple of 8 zero, rows that a word lacks at the end zero, as is one more word after an odd number.
 template <class Engine, class E>
-HWY_INLINE void pack_rows(Rows<E> rows, std::int64_t count, std::int64_t width, const Left& to) {
-  const Floats d;
-  for (std::int64_t row = 0; row < count; row += Engine::group) {
-    const E* first = rows.data + row * rows.stride;
-    const bool both = Engine::group == 2 && row + 1 < count;
-    const std::int64_t k = row / Engine::group;
-    std::int64_t c = 0;
-    for (; c + lanes <= width; c += lanes) {
-      const VF next = both ? floats_of(first + rows.stride + c) : hn::Zero(d);
-      store_left(word_of<Engine>(floats_of(first + c), next), to, k, c);
+HWY_INLINE void pack_rows(Rows<E> rows, std::int64_t count, std::int64_t width, Left to) {
+  constexpr std::int64_t group = Engine::group;
+  for (std::int64_t row = 0; row < count; row += 2 * group) {  // two words at a time
+    const E* from[2 * group];
+    for (std::int64_t r = 0; r < 2 * group; ++r) {
+      from[r] = row + r < count ? rows.data + (row + r) * rows.stride : nullptr;
     }
+    const auto floats = [&](std::int64_t r, std::int64_t c) HWY_ATTR {
+      return from[r] != nullptr ? floats_of(from[r] + c) : hn::Zero(Floats());
+    };
+    const auto word = [&](std::int64_t w, std::int64_t c) HWY_ATTR {
+      return word_of<Engine>(floats(w * group, c), floats(w * group + group - 1, c));
+    };
+    std::int64_t c = 0;
+    for (; c + lanes <= width; c += lanes) store_left(word(0, c), word(1, c), to, row / group, c);
     for (; c < round_up(width, left_rows); ++c) {
-      const E pair[2] = {c < width ? first[c] : E{0}, c < width && both ? first[rows.stride + c] : E{0}};
-      float* out = to.at(k, c) + c % left_rows;
-      if constexpr (Engine::group == 2) {
-        std::memcpy(out, pair, sizeof pair);
-      } else if constexpr (sizeof(E) == 4) {
-        *out = pair[0];
-      } else {
-        *out = std::bit_cast<float>(static_cast<std::uint32_t>(pair[0]) << 16);
+      const auto element = [&](std::int64_t r) {
+        return from[r] != nullptr && c < width ? from[r][c] : E{0};
+      };
+      for (std::int64_t w = 0; w < 2; ++w) {
+        const E pair[2] = {element(w * group), element(w * group + group - 1)};
+        float* out = to.at(row / group + w, c) + c % left_rows;
+        if constexpr (group == 2) {
+          std::memcpy(out, pair, sizeof pair);
+        } else if constexpr (sizeof(E) == 4) {
+          *out = pair[0];
+        } else {
+          *out = std::bit_cast<float>(static_cast<std::uint32_t>(pair[0]) << 16);
+        }
       }
     }
   }
@@ -398,17 +408,19 @@ template <class Engine, class E>
 HWY_INLINE void pack_right(Rows<E> rows, std::int64_t count, std::int64_t width, float* to,
                            bool negate = false) {
   pack_transposed<Engine, E>(rows, count, width, negate,
-                             [&](std::int64_t k, std::int64_t row, VF v)
-                                 HWY_ATTR { hn::StoreU(v, Floats(), to + k * panel + row); });
+                             [&](std::int64_t k, std::int64_t row, VF a, VF b) HWY_ATTR {
+                               hn::StoreU(a, Floats(), to + k * panel + row);
+                               hn::StoreU(b, Floats(), to + (k + 1) * panel + row);
+                             });
 }
 
 /// Rows as the rows of a left operand.
 template <class Engine, class E>
-HWY_INLINE void pack_left(Rows<E> rows, std::int64_t count, std::int64_t width, const Left& to,
+HWY_INLINE void pack_left(Rows<E> rows, std::int64_t count, std::int64_t width, Left to,
                           bool negate = false) {
   pack_transposed<Engine, E>(rows, count, width, negate,
-                             [&](std::int64_t k, std::int64_t row, VF v)
-                                 HWY_ATTR { store_left(v, to, k, row); });
+                             [=](std::int64_t k, std::int64_t row, VF a, VF b)
+                                 HWY_ATTR { store_left(a, b, to, k, row); });
 }
 
 }  // namespace ecp::kernels::HWY_NAMESPACE
