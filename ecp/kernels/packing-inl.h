@@ -218,7 +218,7 @@ template <class Vector>
 HWY_INLINE void store_left(Vector a, Vector b, Left to, std::int64_t k, std::int64_t row) {
   const Floats d;
   float* at = to.at(k, row) + row % left_rows;
-  if constexpr (lanes == 16) {  // whole lines, which take half the time of halves
+  if constexpr (lanes == 16) {  // whole lines instead of halves
     hn::StoreU(hn::ConcatLowerLower(d, b, a), d, at);
     hn::StoreU(hn::ConcatUpperUpper(d, b, a), d, to.at(k, row + left_rows));
   } else {
