@@ -209,7 +209,9 @@ void generate(Options& options, const LoadModel& load) {
     options.sampling.ignore_end_of_text = true;
   }
   require_sampling(options.sampling);
-  if (!options.save_session.empty()) require_output("--save-session", options.save_session, "");
+  if (!options.save_session.empty()) {
+    require_output("--save-session", options.save_session, "", with_checkpoint(options.checkpoint, {}));
+  }
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away shows in the result of writing
   Run run(options, load);
   if (options.interactive) return run();  // where Ctrl-C ends a text, not the program

@@ -183,7 +183,9 @@ class Sessions(unittest.TestCase):
                                     "config.json"),
                                    ([checkpoints / "words", "--save-session", checkpoints / "bytes" / "config.json" / "x"],
                                     "is no folder"),
-                                   ([checkpoints / "words", "--save-session", checkpoints], "expected a file")):
+                                   ([checkpoints / "words", "--save-session", checkpoints], "expected a file"),
+                                   ([checkpoints / "words", "--save-session", checkpoints / "words" / "model.safetensors"],
+                                    "would be overwritten")):
             done = generate(*arguments, "--quiet")
             self.assertEqual(done.returncode, 1)
             self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
