@@ -180,20 +180,24 @@ HWY_INLINE void store_words(__m512i words, std::uint16_t* row, std::int64_t step
   }
 }
 
-/// 2^x for x ≤ 127 with relative error below 3e-6, where its result is rounded to bfloat16 or summed; never
-/// below 2^-125, which is nothing beside a sum of at least 1; NaN where x is. Zero where `seen` is not set.
+/// 2^x with relative error below 6e-7; infinity and zero beyond float's range, NaN where x isn't finite. Zero
+/// where `seen` is not set.
+///
+/// While tiles multiply, one port of two is left for products and maxima of wide vectors, but both for sums:
+/// hence a table of sixteenths and a short polynomial.
 HWY_INLINE __m512 exp2(__m512 x, __mmask16 seen) {
-  const __m512 bounded = _mm512_max_ps(_mm512_set1_ps(-125.0f), x);  // in this order NaN is kept
-  const __m512 large = _mm512_set1_ps(0x1.8p23f);
-  const __m512 shifted = _mm512_add_ps(bounded, large);
-  const __m512 f = _mm512_sub_ps(bounded, _mm512_sub_ps(shifted, large));
-  __m512 p = _mm512_set1_ps(9.570102207e-3f);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.591785908e-2f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.402474433e-1f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.931217909e-1f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(9.999992847e-1f));
-  const __m512i power = _mm512_slli_epi32(_mm512_castps_si512(shifted), 23);
-  return _mm512_castsi512_ps(_mm512_maskz_add_epi32(seen, _mm512_castps_si512(p), power));
+  const __m512 sixteenths = _mm512_setr_ps(
+      1.0f, 1.0442737824f, 1.0905077327f, 1.1387886348f, 1.1892071150f, 1.2418578121f, 1.2968395547f,
+      1.3542555469f, 1.4142135624f, 1.4768261459f, 1.5422108254f, 1.6104903319f, 1.6817928305f,
+      1.7562521604f, 1.8340080864f, 1.9152065614f);
+  const __m512 large = _mm512_set1_ps(0x1.8p19f);  // whose last bit is a sixteenth
+  const __m512 shifted = _mm512_add_ps(x, large);
+  const __m512 rounded = _mm512_sub_ps(shifted, large);
+  const __m512 f = _mm512_sub_ps(x, rounded);
+  const __m512 power = _mm512_permutexvar_ps(_mm512_castps_si512(shifted), sixteenths);
+  const __m512 slope = _mm512_fmadd_ps(_mm512_set1_ps(0.2402332f), f, _mm512_set1_ps(0.6931878f));
+  const __m512 p = _mm512_fmadd_ps(_mm512_mul_ps(power, f), slope, power);
+  return _mm512_maskz_scalef_ps(seen, p, rounded);  // by 2 to the floor of it
 }
 
 /// log2 of positive numbers, with an error below 1e-6 or as many parts of it; NaN and infinity remain.

@@ -31,6 +31,14 @@ class TilePool {
   std::vector<std::unique_ptr<OpenTile>> unused_;
 };
 
+/// Whether tiles of queries are open for so short a time that what belongs to them is small: then they keep
+/// their queries and gradients packed instead of packing them again for each tile of keys, and the thread
+/// keeps all of it for the next call.
+inline bool opens_few(const Pattern& pattern) {
+  constexpr std::int64_t most_rows = 4096;
+  return pattern.bounded() && pattern.halo() <= most_rows;
+}
+
 /// Rows that will be needed after a tile of keys, to be prefetched: `queries` of tiles of queries to come,
 /// and `keys`.
 struct Upcoming {
@@ -50,13 +58,6 @@ void prefetch_part(const Upcoming& upcoming, std::int64_t part, std::int64_t par
   if (head > 0) return;
   prefetch_rows<E>(p.k, sample, kv_head, keys, p.width);
   prefetch_rows<E>(p.v, sample, kv_head, keys, p.width);
-}
-
-/// Whether open tiles keep their queries and gradients packed: where they stay open for long they are many,
-/// and are packed again for each tile of keys.
-inline bool keeps_packed(const Pattern& pattern) {
-  constexpr std::int64_t most_kept_rows = 4096;
-  return pattern.bounded() && pattern.halo() <= most_kept_rows;
 }
 
 /// Walks over all keys of one kv head and the query heads that share it, [0, heads / kv_heads) counted within

@@ -56,7 +56,10 @@ HWY_INLINE KeyGrads soften_key(const Block& block, const TileLanes& lanes, __m51
     }
     const __m512 score = _mm512_load_ps(block.scores + at + i * tile_floats);
     __m512 grad = _mm512_load_ps(block.grads + at + i * tile_floats);
-    p[i] = exp2(_mm512_fmsub_ps(score, factor, lanes.log_sum[i]), seen);
+    // Not minus infinity, which exp2 doesn't take; in this order NaN is kept.
+    const __m512 x =
+        _mm512_max_ps(_mm512_set1_ps(-1000), _mm512_fmsub_ps(score, factor, lanes.log_sum[i]));
+    p[i] = exp2(x, seen);
     if constexpr (dropping) {
       const __m512 kept = _mm512_load_ps(block.factors + key * backward_queries + i * tile);
       grads.of[i] = _mm512_maskz_mul_ps(seen, p[i], _mm512_fmsub_ps(grad, kept, lanes.delta[i]));
@@ -404,7 +407,7 @@ class BackwardHead {
   const std::int64_t steps_ = (p_.width + depth - 1) / depth;  // of a sum over a row's elements
   const std::int64_t across_ = 2 * steps_;                     // column tiles of a row
   const float factor_ = p_.scale * std::numbers::log2e_v<float>;
-  const bool keeps_packed_ = keeps_packed(p_.pattern);
+  const bool keeps_packed_ = opens_few(p_.pattern);
   std::uint16_t *keys_ = nullptr, *values_ = nullptr;           // left operands: [key tile, steps] tiles
   std::uint16_t *key_rows_ = nullptr, *key_columns_ = nullptr;  // [block, column tiles] tiles; the latter's
                                                                 // rows are columns

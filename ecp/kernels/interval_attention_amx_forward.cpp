@@ -16,15 +16,16 @@ namespace {
 
 // Rows of tiles are queries, so that queries, probabilities and results are left operands as they are. A tile
 // of 32 queries walks over the blocks of 32 keys of a chunk: while one block's scores are raised, the tiles
-// multiply the next one's. Then all probabilities of the chunk meet the values.
+// multiply the next one's, a few products between some rows, for many at once would be waited for. Then all
+// probabilities of the chunk meet the values.
 //
 // What scores are reduced by before they are raised is the first score that a row sees instead of its
-// highest: any will do as long as powers neither overflow nor all vanish. Beyond 2^limit the chunk is done
-// again with the highest.
+// highest: any will do as long as powers neither overflow nor all vanish. Where a sum goes beyond `limit` or is
+// no number, the chunk is done again with the highest.
 constexpr std::int64_t queries_at_once = 32;
 constexpr std::int64_t block_keys = 32;
 constexpr std::int64_t most_keys = 1024;  // of a chunk
-constexpr float limit = 60;
+constexpr float limit = 0x1p60f;
 constexpr float infinity = std::numeric_limits<float>::infinity();
 constexpr std::int64_t block_scores = 4 * tile_floats;
 
@@ -63,6 +64,47 @@ HWY_INLINE void find_masks(const QueryTile& tile, std::int64_t begin, std::uint3
 HWY_INLINE std::int64_t score_at(std::int64_t row, std::int64_t key) {
   return ((row / tile * 2 + key / tile) * tile + row % tile) * tile + key % tile;
 }
+
+/// A product of pairs of tiles, done half a step at a time in the midst of other work.
+struct TileProduct {
+  TilePairs left, right;
+  std::int64_t steps;
+  float* to;            // of its sums
+  std::int64_t stride;  // from one row of tiles there to the next
+  bool add;             // to what is there
+
+  HWY_INLINE void begin() const {
+    if (add) {
+      load_sums(to, stride);
+    } else {
+      zero_sums();
+    }
+  }
+  HWY_INLINE void first_half() const {
+    load<6>(right.at);
+    load<4>(left.at);
+    multiply_add<0, 4, 6>();
+    load<7>(right.at + right.second);
+    multiply_add<1, 4, 7>();
+  }
+  HWY_INLINE void second_half() {
+    load<5>(left.at + left.second);
+    multiply_add<2, 5, 6>();
+    multiply_add<3, 5, 7>();
+    left.at += left.step;
+    right.at += right.step;
+  }
+  HWY_INLINE void end() const { store_sums(to, stride); }
+
+  HWY_INLINE void run() {
+    begin();
+    for (; steps > 0; --steps) {
+      first_half();
+      second_half();
+    }
+    end();
+  }
+};
 
 class ForwardGroup {
  public:
@@ -153,13 +195,13 @@ class ForwardGroup {
     const Range blocks{seen.some_lo / block_keys, (seen.some_hi + block_keys - 1) / block_keys};
     if (p_.dropout.threshold > 0) {
       find_factors(tile, chunk, blocks);
-      if (!raise<true>(tile, chunk, seen, blocks)) {
+      if (!raise<true>(tile, chunk, seen, blocks, false)) {
         take_highest(tile, chunk, blocks);
-        raise<true>(tile, chunk, seen, blocks);
+        raise<true>(tile, chunk, seen, blocks, true);
       }
-    } else if (!raise<false>(tile, chunk, seen, blocks)) {
+    } else if (!raise<false>(tile, chunk, seen, blocks, false)) {
       take_highest(tile, chunk, blocks);
-      raise<false>(tile, chunk, seen, blocks);
+      raise<false>(tile, chunk, seen, blocks, true);
     }
     for (std::int64_t i = 0; i < queries_at_once; ++i) {
       as_vectors(tile)[i] = _mm512_add_ps(as_vectors(tile)[i], sums_[i]);
@@ -168,13 +210,17 @@ class ForwardGroup {
     tile.has_out = true;
   }
 
-  /// Steps [from, to) of the scores of a block of keys.
-  HWY_INLINE void multiply_steps(const std::uint16_t* keys, std::int64_t from, std::int64_t to) const {
-    multiply_add(TilePairs{queries_ + from * tile_elements, tile_elements, steps_ * tile_elements},
-                 TilePairs{keys + from * tile_elements, tile_elements, steps_ * tile_elements}, to - from);
-  }
   [[nodiscard]] HWY_INLINE const std::uint16_t* keys_of(const Chunk& chunk, std::int64_t block) const {
     return chunk.keys + block * 2 * steps_ * tile_elements;
+  }
+  /// The scores of a block of keys.
+  [[nodiscard]] HWY_INLINE TileProduct scores_of(const std::uint16_t* keys, float* scores) const {
+    return {TilePairs{queries_, tile_elements, steps_ * tile_elements},
+            TilePairs{keys, tile_elements, steps_ * tile_elements},
+            steps_,
+            scores,
+            2 * tile_floats,
+            false};
   }
 
   /// Rows of the tile that see something of a block for the first time get their reference.
@@ -188,62 +234,92 @@ class ForwardGroup {
     }
   }
 
-  /// Rows [first, first + 8) of a block of scores as powers, in `to` as bfloat16.
-  template <bool masked, bool dropping>
-  HWY_INLINE void raise_rows(const QueryTile& tile, std::int64_t first, const float* scores,
-                             const std::uint32_t* masks, const float* factors, std::uint16_t* to,
-                             __m512& highest) {
+  /// A block of a tile's scores on its way to probabilities.
+  struct Raising {
+    const QueryTile& tile;
+    const float* scores;
+    const std::uint32_t* masks;
+    const float* factors;
+    std::uint16_t* to;
+    std::int64_t row = 0;  // rows before it are done
+  };
+
+  /// `Rows` more rows of scores as powers, in `to` as bfloat16.
+  template <bool masked, bool dropping, int Rows>
+  HWY_INLINE void raise_rows(Raising& r) {
     const __m512 factor = _mm512_set1_ps(factor_);
-    for (std::int64_t row = first; row < first + 8; ++row) {
-      const float* at = scores + score_at(row, 0);
-      const __m512 reference = _mm512_set1_ps(tile.reference[row]);
+    for (int i = 0; i < Rows; ++i, ++r.row) {
+      const std::int64_t row = r.row;
+      const float* at = r.scores + score_at(row, 0);
+      const __m512 reference = _mm512_set1_ps(r.tile.reference[row]);
       const __m512 low = _mm512_fmsub_ps(_mm512_load_ps(at), factor, reference);
       const __m512 high = _mm512_fmsub_ps(_mm512_load_ps(at + tile_floats), factor, reference);
-      const auto low_seen = static_cast<__mmask16>(masked ? masks[row] : 0xFFFF);
-      const auto high_seen = static_cast<__mmask16>(masked ? masks[row] >> 16 : 0xFFFF);
-      highest = _mm512_mask_max_ps(highest, low_seen, low, highest);
-      highest = _mm512_mask_max_ps(highest, high_seen, high, highest);
+      const auto low_seen = static_cast<__mmask16>(masked ? r.masks[row] : 0xFFFF);
+      const auto high_seen = static_cast<__mmask16>(masked ? r.masks[row] >> 16 : 0xFFFF);
       __m512 low_power = exp2(low, low_seen), high_power = exp2(high, high_seen);
       sums_[row] = _mm512_add_ps(sums_[row], _mm512_add_ps(low_power, high_power));
       if constexpr (dropping) {
-        low_power = _mm512_mul_ps(low_power, _mm512_loadu_ps(factors + row * most_keys));
-        high_power = _mm512_mul_ps(high_power, _mm512_loadu_ps(factors + row * most_keys + 16));
+        low_power = _mm512_mul_ps(low_power, _mm512_loadu_ps(r.factors + row * most_keys));
+        high_power = _mm512_mul_ps(high_power, _mm512_loadu_ps(r.factors + row * most_keys + 16));
       }
-      _mm512_store_si512(to + row * depth, rounded(low_power, high_power));
+      _mm512_store_si512(r.to + row * depth, rounded(low_power, high_power));
     }
   }
 
-  /// A block's scores are raised while the next one's, if there is one, are multiplied.
+  /// `product` with `Rows` rows raised after each half step.
+  template <bool masked, bool dropping, int Rows>
+  HWY_INLINE void multiply(TileProduct product, Raising& r) {
+    product.begin();
+    for (std::int64_t step = 0; step < product.steps; ++step) {
+      product.first_half();
+      raise_rows<masked, dropping, Rows>(r);
+      product.second_half();
+      raise_rows<masked, dropping, Rows>(r);
+    }
+    product.end();
+  }
+
+  /// Raises a block's scores, during the products of the next block's if there are `next_keys`.
   template <bool masked, bool dropping>
-  HWY_INLINE void raise_block(const QueryTile& tile, const float* scores, const std::uint32_t* masks,
-                              const float* factors, std::uint16_t* to, const std::uint16_t* next_keys,
-                              float* next_scores, __m512& highest) {
-    const std::int64_t half = (steps_ + 1) / 2;
+  HWY_INLINE void raise_block(Raising r, const std::uint16_t* next_keys, float* next_scores) {
     if (next_keys != nullptr) {
-      zero_sums();
-      multiply_steps(next_keys, 0, half);
+      const TileProduct product = scores_of(next_keys, next_scores);
+      if (steps_ <= 4) {
+        multiply<masked, dropping, 4>(product, r);
+      } else if (steps_ <= 8) {
+        multiply<masked, dropping, 2>(product, r);
+      } else if (steps_ <= 16) {
+        multiply<masked, dropping, 1>(product, r);
+      } else {
+        multiply<masked, dropping, 0>(product, r);
+      }
     }
-    raise_rows<masked, dropping>(tile, 0, scores, masks, factors, to, highest);
-    if (next_keys != nullptr) multiply_steps(next_keys, half, steps_);
-    raise_rows<masked, dropping>(tile, 8, scores, masks, factors, to, highest);
-    raise_rows<masked, dropping>(tile, 16, scores, masks, factors, to, highest);
-    if (next_keys != nullptr) store_sums(next_scores);
-    raise_rows<masked, dropping>(tile, 24, scores, masks, factors, to, highest);
+    while (r.row < queries_at_once) raise_rows<masked, dropping, 4>(r);
   }
 
-  /// Probabilities of the chunk's blocks, not yet divided by their sum, and `sums_` of them. False if some
-  /// score is far above its row's reference.
+  /// Scores of minus infinity become very low ones, whose powers are zero as well.
+  void bound(float* scores) const {
+    const __m512 factor = _mm512_set1_ps(factor_), lowest = _mm512_set1_ps(-1e30f);
+    const __m512 instead = _mm512_set1_ps(-1e30f / factor_);
+    for (std::int64_t i = 0; i < block_scores; i += 16) {
+      const __m512 score = _mm512_load_ps(scores + i);
+      const __mmask16 low = _mm512_cmp_ps_mask(_mm512_mul_ps(score, factor), lowest, _CMP_LT_OQ);
+      _mm512_store_ps(scores + i, _mm512_mask_mov_ps(score, low, instead));
+    }
+  }
+
+  /// Probabilities of the chunk's blocks, not yet divided by their sum, and `sums_` of them. False if one is
+  /// beyond `limit`, some score being far above its row's reference, or no number. `again`: after
+  /// take_highest.
   template <bool dropping>
-  bool raise(QueryTile& tile, const Chunk& chunk, const SeenKeys& seen, Range blocks) {
+  bool raise(QueryTile& tile, const Chunk& chunk, const SeenKeys& seen, Range blocks, bool again) {
     for (__m512& sum : sums_) sum = _mm512_setzero_ps();
-    zero_sums();
-    multiply_steps(keys_of(chunk, blocks.begin), 0, steps_);
     float *scores = scores_, *next_scores = scores_ + block_scores;
-    store_sums(scores);
-    __m512 highest = _mm512_set1_ps(-infinity);
+    scores_of(keys_of(chunk, blocks.begin), scores).run();
     alignas(64) std::uint32_t masks[queries_at_once];
     for (std::int64_t block = blocks.begin; block < blocks.end; ++block) {
       const std::int64_t begin = block * block_keys;
+      if (again) bound(scores);
       prefetch(tile, block - blocks.begin, blocks.size());
       const bool whole = seen.whole(begin, begin + block_keys);
       if (!whole || ~tile.set != 0) {
@@ -251,16 +327,18 @@ class ForwardGroup {
         if (~tile.set != 0) set_references(tile, scores, masks);
       }
       const std::uint16_t* next = block + 1 < blocks.end ? keys_of(chunk, block + 1) : nullptr;
-      std::uint16_t* to = probabilities_ + block * 2 * tile_elements;
-      const float* factors = dropping ? factors_ + begin : nullptr;
+      const Raising r{tile, scores, masks, dropping ? factors_ + begin : nullptr,
+                      probabilities_ + block * 2 * tile_elements};
       if (whole) {
-        raise_block<false, dropping>(tile, scores, masks, factors, to, next, next_scores, highest);
+        raise_block<false, dropping>(r, next, next_scores);
       } else {
-        raise_block<true, dropping>(tile, scores, masks, factors, to, next, next_scores, highest);
+        raise_block<true, dropping>(r, next, next_scores);
       }
       std::swap(scores, next_scores);
     }
-    return _mm512_cmp_ps_mask(highest, _mm512_set1_ps(limit), _CMP_GT_OQ) == 0;
+    unsigned beyond = 0;
+    for (const __m512 sum : sums_) beyond |= _mm512_cmp_ps_mask(sum, _mm512_set1_ps(limit), _CMP_NLT_UQ);
+    return beyond == 0;
   }
 
   /// References become at least the highest scores of the chunk; sums and results so far follow.
@@ -269,9 +347,7 @@ class ForwardGroup {
     std::copy_n(tile.reference, queries_at_once, highest);
     alignas(64) std::uint32_t masks[queries_at_once];
     for (std::int64_t block = blocks.begin; block < blocks.end; ++block) {
-      zero_sums();
-      multiply_steps(keys_of(chunk, block), 0, steps_);
-      store_sums(scores_);
+      scores_of(keys_of(chunk, block), scores_).run();
       find_masks(tile, chunk.begin + block * block_keys, masks);
       for (std::int64_t row = 0; row < queries_at_once; ++row) {
         for (std::uint32_t rest = masks[row]; rest != 0; rest &= rest - 1) {
@@ -310,18 +386,14 @@ class ForwardGroup {
   void meet_values(const QueryTile& tile, const Chunk& chunk, Range blocks) const {
     const std::int64_t across = 2 * steps_;  // column tiles
     for (std::int64_t c = 0; c < across; c += 2) {
-      float* out = tile.out + c * tile_floats;
-      if (tile.has_out) {
-        load_sums(out, across * tile_floats);
-      } else {
-        zero_sums();
-      }
-      multiply_add(
-          TilePairs{probabilities_ + blocks.begin * 2 * tile_elements, 2 * tile_elements, tile_elements},
-          TilePairs{chunk.values + (blocks.begin * across + c) * tile_elements, across * tile_elements,
-                    tile_elements},
-          blocks.size());
-      store_sums(out, across * tile_floats);
+      TileProduct{TilePairs{probabilities_ + blocks.begin * 2 * tile_elements, 2 * tile_elements, tile_elements},
+                  TilePairs{chunk.values + (blocks.begin * across + c) * tile_elements, across * tile_elements,
+                            tile_elements},
+                  blocks.size(),
+                  tile.out + c * tile_floats,
+                  across * tile_floats,
+                  tile.has_out}
+          .run();
     }
   }
 

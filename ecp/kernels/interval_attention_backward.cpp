@@ -369,7 +369,7 @@ class Backward {
   BackwardScratch& s_;
   const std::int64_t sample_, kv_head_;
   const std::int64_t words4_ = round_up(words_of<Engine>(p_.width), 4), columns_ = round_up(p_.width, 8);
-  const bool keeps_packed_ = keeps_packed(p_.pattern);
+  const bool keeps_packed_ = opens_few(p_.pattern);
   float *keys_ = nullptr, *values_ = nullptr;            // [panel of keys, words, panel]
   float *grad_keys_ = nullptr, *grad_values_ = nullptr;  // [panel of keys, columns, panel], without `scale`
   Left key_rows_;                                        // rows are columns
@@ -414,20 +414,22 @@ void backward(const IntervalAttention& p, const AttentionBackward& gradients, st
   };
   if (p.element == Element::bfloat16 && isa_in_use() >= Isa::amx_bf16) {
     const amx::Tiles tiles;
-    amx::BackwardScratch scratch;
-    each_task([&](std::int64_t sample, std::int64_t kv_head) {
-      amx::backward_head(p, gradients, sample, kv_head, scratch);
+    with_scratch<amx::BackwardScratch>(opens_few(p.pattern), [&](amx::BackwardScratch& scratch) {
+      each_task([&](std::int64_t sample, std::int64_t kv_head) {
+        amx::backward_head(p, gradients, sample, kv_head, scratch);
+      });
     });
     return;
   }
   const bool pairs = isa_in_use() >= Isa::avx512_bf16;
-  BackwardScratch scratch;
-  each_task([&](std::int64_t sample, std::int64_t kv_head) {
-    if (p.element == Element::float32) {
-      HWY_DYNAMIC_DISPATCH(backward_float32)(p, gradients, sample, kv_head, scratch);
-    } else {
-      HWY_DYNAMIC_DISPATCH(backward_bfloat16)(p, gradients, sample, kv_head, pairs, scratch);
-    }
+  with_scratch<BackwardScratch>(opens_few(p.pattern), [&](BackwardScratch& scratch) {
+    each_task([&](std::int64_t sample, std::int64_t kv_head) {
+      if (p.element == Element::float32) {
+        HWY_DYNAMIC_DISPATCH(backward_float32)(p, gradients, sample, kv_head, scratch);
+      } else {
+        HWY_DYNAMIC_DISPATCH(backward_bfloat16)(p, gradients, sample, kv_head, pairs, scratch);
+      }
+    });
   });
 }
 

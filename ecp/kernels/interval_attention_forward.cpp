@@ -430,20 +430,22 @@ void forward(const IntervalAttention& p, const AttentionForward& results, std::i
              std::int64_t end) {
   if (on_tiles(p)) {
     const amx::Tiles tiles;
-    amx::ForwardScratch scratch;
-    each_task(p, begin, end, [&](std::int64_t sample, std::int64_t head, Range group) {
-      amx::forward_group(p, results, sample, head, group, scratch);
+    with_scratch<amx::ForwardScratch>(true, [&](amx::ForwardScratch& scratch) {
+      each_task(p, begin, end, [&](std::int64_t sample, std::int64_t head, Range group) {
+        amx::forward_group(p, results, sample, head, group, scratch);
+      });
     });
     return;
   }
   const bool pairs = isa_in_use() >= Isa::avx512_bf16;
-  ForwardScratch scratch;
-  each_task(p, begin, end, [&](std::int64_t sample, std::int64_t head, Range group) {
-    if (p.element == Element::float32) {
-      HWY_DYNAMIC_DISPATCH(forward_float32)(p, results, sample, head, group, scratch);
-    } else {
-      HWY_DYNAMIC_DISPATCH(forward_bfloat16)(p, results, sample, head, group, pairs, scratch);
-    }
+  with_scratch<ForwardScratch>(true, [&](ForwardScratch& scratch) {
+    each_task(p, begin, end, [&](std::int64_t sample, std::int64_t head, Range group) {
+      if (p.element == Element::float32) {
+        HWY_DYNAMIC_DISPATCH(forward_float32)(p, results, sample, head, group, scratch);
+      } else {
+        HWY_DYNAMIC_DISPATCH(forward_bfloat16)(p, results, sample, head, group, pairs, scratch);
+      }
+    });
   });
 }
 

@@ -26,4 +26,17 @@ class Scratch {
   std::size_t size_ = 0;
 };
 
+/// run(S&): a scratch of this thread, kept for the next call if `keep`, for what is taken anew costs a fault and
+/// a zeroed page for every 4 KB.
+template <class S, class Run>
+void with_scratch(bool keep, const Run& run) {
+  if (keep) {
+    static thread_local S kept;
+    run(kept);
+  } else {
+    S own;
+    run(own);
+  }
+}
+
 }  // namespace ecp::kernels
