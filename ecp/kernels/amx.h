@@ -92,6 +92,47 @@ struct TilePairs {
   store<3>(to + stride + tile_floats);
 }
 
+/// A product of pairs of tiles, done half a step at a time in the midst of other work.
+struct TileProduct {
+  TilePairs left, right;
+  std::int64_t steps;
+  float* to;            // of its sums
+  std::int64_t stride;  // from one row of tiles there to the next
+  bool add;             // to what is there
+
+  [[gnu::always_inline]] void begin() const {
+    if (add) {
+      load_sums(to, stride);
+    } else {
+      zero_sums();
+    }
+  }
+  [[gnu::always_inline]] void first_half() const {
+    load<6>(right.at);
+    load<4>(left.at);
+    multiply_add<0, 4, 6>();
+    load<7>(right.at + right.second);
+    multiply_add<1, 4, 7>();
+  }
+  [[gnu::always_inline]] void second_half() {
+    load<5>(left.at + left.second);
+    multiply_add<2, 5, 6>();
+    multiply_add<3, 5, 7>();
+    left.at += left.step;
+    right.at += right.step;
+  }
+  [[gnu::always_inline]] void end() const { store_sums(to, stride); }
+
+  [[gnu::always_inline]] void run() {
+    begin();
+    for (; steps > 0; --steps) {
+      first_half();
+      second_half();
+    }
+    end();
+  }
+};
+
 #endif
 
 }  // namespace ecp::kernels::amx

@@ -73,11 +73,11 @@ HWY_INLINE KeyGrads soften_key(const Block& block, const TileLanes& lanes, __m51
   return grads;
 }
 
-/// Keys [first, first + 8).
-template <bool masked, bool dropping>
-HWY_INLINE void soften(const Block& block, const TileLanes& lanes, float scale, std::int64_t first) {
+/// `Keys` more keys, from `key` on.
+template <bool masked, bool dropping, int Keys>
+HWY_INLINE void soften(const Block& block, const TileLanes& lanes, float scale, std::int64_t& key) {
   const __m512 factor = _mm512_set1_ps(scale);
-  for (std::int64_t key = first; key < first + 8; key += 2) {
+  for (int done = 0; done < Keys; done += 2, key += 2) {
     const KeyGrads even = soften_key<masked, dropping>(block, lanes, factor, key);
     const KeyGrads odd = soften_key<masked, dropping>(block, lanes, factor, key + 1);
     for (int i = 0; i < 2; ++i) {
@@ -200,9 +200,8 @@ class BackwardHead {
                                      _mm512_set1_epi32(static_cast<int>(keys.size())));
     }
     float *scores = scores_, *next_scores = scores_ + 2 * block_scores;
-    begin_scores(slot, slot.blocks.begin);
-    begin_grads(slot, slot.blocks.begin, scores);
-    store_sums(scores + block_scores);
+    product_of(keys_, slot.queries, slot.blocks.begin, scores).run();
+    product_of(values_, slot.grads, slot.blocks.begin, scores + block_scores).run();
     for (std::int64_t block = slot.blocks.begin; block < slot.blocks.end; ++block) {
       prefetch_part<std::uint16_t>(upcoming, block - slot.blocks.begin, slot.blocks.size(), p_, g_, sample_,
                                    kv_head_, head);
@@ -273,20 +272,16 @@ class BackwardHead {
     pack_right_rows(grad, backward_queries, count, p_.width, steps_, at + 3 * part);
   }
 
-  /// The products of a block's scores.
-  HWY_INLINE void begin_scores(const Slot& slot, std::int64_t block) const {
+  /// A block's product: keys · queries, its scores, or values · gradients, those of its probabilities.
+  [[nodiscard]] HWY_INLINE TileProduct product_of(const std::uint16_t* keys, const std::uint16_t* queries,
+                                                  std::int64_t block, float* to) const {
     const std::int64_t next = steps_ * tile_elements;
-    zero_sums();
-    multiply_add(TilePairs{keys_ + block * 2 * next, tile_elements, next},
-                 TilePairs{slot.queries, tile_elements, next}, steps_);
-  }
-  /// Stores them, then the products of its gradients of probabilities.
-  HWY_INLINE void begin_grads(const Slot& slot, std::int64_t block, float* scores) const {
-    store_sums(scores);
-    const std::int64_t next = steps_ * tile_elements;
-    zero_sums();
-    multiply_add(TilePairs{values_ + block * 2 * next, tile_elements, next},
-                 TilePairs{slot.grads, tile_elements, next}, steps_);
+    return {TilePairs{keys + block * 2 * next, tile_elements, next},
+            TilePairs{queries, tile_elements, next},
+            steps_,
+            to,
+            2 * tile_floats,
+            false};
   }
 
   /// The block after this one, whose products are made meanwhile; none: −1.
@@ -296,16 +291,38 @@ class BackwardHead {
     float* scores;
   };
 
+  /// `product` with `Keys` keys softened after each half step.
+  template <bool masked, bool dropping, int Keys>
+  HWY_INLINE void multiply(TileProduct product, const Block& block, const TileLanes& lanes,
+                           std::int64_t& key) const {
+    product.begin();
+    for (std::int64_t step = 0; step < product.steps; ++step) {
+      product.first_half();
+      soften<masked, dropping, Keys>(block, lanes, factor_, key);
+      product.second_half();
+      soften<masked, dropping, Keys>(block, lanes, factor_, key);
+    }
+    product.end();
+  }
+
   template <bool masked, bool dropping>
   void soften_block(const Block& block, const TileLanes& lanes, const Next& next) const {
-    const bool more = next.block >= 0;
-    if (more) begin_scores(*next.slot, next.block);
-    soften<masked, dropping>(block, lanes, factor_, 0);
-    if (more) begin_grads(*next.slot, next.block, next.scores);
-    soften<masked, dropping>(block, lanes, factor_, 8);
-    soften<masked, dropping>(block, lanes, factor_, 16);
-    if (more) store_sums(next.scores + block_scores);
-    soften<masked, dropping>(block, lanes, factor_, 24);
+    std::int64_t key = 0;
+    if (next.block >= 0) {
+      const auto scores = product_of(keys_, next.slot->queries, next.block, next.scores);
+      const auto grads = product_of(values_, next.slot->grads, next.block, next.scores + block_scores);
+      if (steps_ <= 2) {
+        multiply<masked, dropping, 4>(scores, block, lanes, key);
+        multiply<masked, dropping, 4>(grads, block, lanes, key);
+      } else if (steps_ <= 4) {
+        multiply<masked, dropping, 2>(scores, block, lanes, key);
+        multiply<masked, dropping, 2>(grads, block, lanes, key);
+      } else {
+        multiply<masked, dropping, 0>(scores, block, lanes, key);
+        multiply<masked, dropping, 0>(grads, block, lanes, key);
+      }
+    }
+    while (key < block_keys) soften<masked, dropping, 2>(block, lanes, factor_, key);
   }
 
   /// dq += (gradients of scores) · k.
@@ -326,28 +343,30 @@ class BackwardHead {
     tile.has_grad = true;
   }
 
-  /// dv += probabilitiesᵀ · dout and dk += (gradients of scores)ᵀ · q of all slots.
+  /// dv += probabilitiesᵀ · dout and dk += (gradients of scores)ᵀ · q of all slots. One column pair after the
+  /// other, so that what the slots have of it stays in the first cache for all blocks.
   void add_to_keys() {
-    for (std::int64_t block = 0; block < blocks; ++block) {
-      bool& has = has_grads_[static_cast<std::size_t>(block)];
-      bool met = false;
-      for (std::size_t i = 0; i < slots_used_; ++i) {
-        met = met || (slots_[i].blocks.begin <= block && block < slots_[i].blocks.end);
-      }
-      if (!met) continue;
-      for (std::int64_t c = 0; c < across_; c += 2) {
-        sum_slots(block, c, probabilities_, &Slot::grad_rows, has, grad_values_);
-        sum_slots(block, c, grad_scores_, &Slot::query_rows, has, grad_keys_);
-      }
-      has = true;
+    std::array<bool, blocks> met{};
+    for (std::size_t i = 0; i < slots_used_; ++i) {
+      std::fill(met.begin() + slots_[i].blocks.begin, met.begin() + slots_[i].blocks.end, true);
     }
+    const auto sum = [&](const std::uint16_t* left, const std::uint16_t* Slot::*right, float* sums) {
+      for (std::int64_t c = 0; c < across_; c += 2) {
+        for (std::int64_t block = 0; block < blocks; ++block) {
+          if (met[static_cast<std::size_t>(block)]) sum_slots(block, c, left, right, sums);
+        }
+      }
+    };
+    sum(probabilities_, &Slot::grad_rows, grad_values_);
+    sum(grad_scores_, &Slot::query_rows, grad_keys_);
+    for (std::size_t block = 0; block < blocks; ++block) has_grads_[block] = has_grads_[block] || met[block];
     slots_used_ = 0;
   }
 
   HWY_INLINE void sum_slots(std::int64_t block, std::int64_t column_tile, const std::uint16_t* left,
-                            const std::uint16_t* Slot::*right, bool has, float* sums) const {
+                            const std::uint16_t* Slot::*right, float* sums) const {
     float* to = sums + (block * 2 * across_ + column_tile) * tile_floats;
-    if (has) {
+    if (has_grads_[static_cast<std::size_t>(block)]) {
       load_sums(to, across_ * tile_floats);
     } else {
       zero_sums();
