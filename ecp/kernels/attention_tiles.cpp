@@ -18,22 +18,6 @@ std::vector<Range> tiles_of(const Pattern& pattern, std::int64_t offset, std::in
   return tiles;
 }
 
-SeenKeys TileKeys::seen(std::int64_t rows, std::int64_t begin, std::int64_t size) const {
-  const auto shift = static_cast<std::int32_t>(all.lo - begin), most = static_cast<std::int32_t>(size);
-  SeenKeys found{most, 0, 0, most};
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const std::int32_t from = std::clamp(lo[i] + shift, 0, most);
-    const std::int32_t to = std::clamp(hi[i] + shift, from, most);
-    if (from < to) {
-      found.some_lo = std::min(found.some_lo, from);
-      found.some_hi = std::max(found.some_hi, to);
-    }
-    found.all_lo = std::max(found.all_lo, from);
-    found.all_hi = std::min(found.all_hi, to);
-  }
-  return found;
-}
-
 void TileKeys::set(const IntervalAttention& p, std::int64_t sample, Range rows) {
   // Counted from the first row's first key at first.
   const std::int64_t base =
@@ -69,10 +53,14 @@ void TileKeys::set(const IntervalAttention& p, std::int64_t sample, Range rows) 
   }
   if (least >= most) least = most = first;
   all = {base + least, base + most};
+  last_lo = 0;
+  first_hi = INT32_MAX;
   for (std::int64_t i = 0; i < rows.size(); ++i) {
     const bool none = hi[i] <= lo[i];
     lo[i] = none ? 0 : lo[i] - least;
     hi[i] = none ? 0 : hi[i] - least;
+    last_lo = std::max(last_lo, lo[i]);
+    first_hi = std::min(first_hi, hi[i]);
   }
   std::fill(lo + rows.size(), lo + most_rows, lo[rows.size() - 1]);
   std::fill(hi + rows.size(), hi + most_rows, hi[rows.size() - 1]);

@@ -54,9 +54,20 @@ struct TileKeys {
       64) std::int32_t lo[most_rows];  // counted from `all.lo`; past the tile's rows, what the last one sees
   alignas(64) std::int32_t hi[most_rows];
   Interval all;  // between the first and the last key that any row sees; empty: none
+  std::int32_t last_lo = 0, first_hi = 0;  // of all rows
 
-  /// What the first `rows` rows see of keys [begin, begin + size).
-  [[nodiscard]] SeenKeys seen(std::int64_t rows, std::int64_t begin, std::int64_t size) const;
+  /// What the rows see of keys [begin, begin + size), which some_lo and some_hi may overstate where
+  /// `document_start` leaves gaps.
+  [[nodiscard]] SeenKeys seen(std::int64_t begin, std::int64_t size) const {
+    const auto shift = static_cast<std::int32_t>(all.lo - begin), most = static_cast<std::int32_t>(size);
+    const auto at = [&](std::int32_t key) { return std::clamp(key + shift, 0, most); };
+    return {at(0), at(static_cast<std::int32_t>(all.size())), at(last_lo), at(first_hi)};
+  }
+  /// Row `row` sees nothing after all.
+  void exclude(std::int64_t row) {
+    hi[row] = lo[row];
+    first_hi = std::min(first_hi, hi[row]);
+  }
 
   /// Of at least one row and at most `most_rows`.
   void set(const IntervalAttention& p, std::int64_t sample, Range rows);

@@ -139,7 +139,7 @@ class BackwardHead {
     }
     for (std::int64_t i = 0; i < rows.size(); ++i) {
       if (sums[i] == -std::numeric_limits<float>::infinity()) {
-        tile.keys.hi[i] = tile.keys.lo[i];
+        tile.keys.exclude(i);
       } else {
         tile.log_sum[i] = sums[i] * std::numbers::log2e_v<float>;
       }
@@ -184,7 +184,7 @@ class BackwardHead {
   }
 
   void add(std::int64_t head, OpenTile& tile, Range keys, const Upcoming& upcoming) {
-    const SeenKeys seen = tile.keys.seen(tile.rows.size(), keys.begin, keys.size());
+    const SeenKeys seen = tile.keys.seen(keys.begin, keys.size());
     if (seen.none()) return;
     Slot& slot = slots_[slots_used_];
     slot.blocks = {seen.some_lo / block_keys, (seen.some_hi + block_keys - 1) / block_keys};

@@ -146,7 +146,7 @@ class ForwardGroup {
   }
 
   void attend(QueryTile& tile, Chunk& chunk) {
-    const SeenKeys seen = tile.keys.seen(tile.rows.size(), chunk.begin, chunk.size);
+    const SeenKeys seen = tile.keys.seen(chunk.begin, chunk.size);
     if (seen.none()) return;
     pack_until(chunk, seen.some_hi);
     pack_left(rows_at(p_.q, sample_, head_, tile.rows.begin), queries_at_once, tile.rows.size(), p_.width,
