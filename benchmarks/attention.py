@@ -9,7 +9,6 @@ medians of the rates and of the ratios within a turn, and the memory that each n
 """
 
 import argparse
-import statistics
 import sys
 from pathlib import Path
 
@@ -71,27 +70,29 @@ def measure(args, dtype, width, block):
             worker.ask(what, 1)
     running["ecp"].ask("ceiling", 3)
     rates = {what: {name: [] for name in running if what in works_of(name)} for what in ("forward", "backward")}
+    machine = common.Machine(running["ecp"])
     memory, product = {}, []
     for _ in range(args.rounds):
-        product.append(running["ecp"].ask_warm("ceiling", 5)["rate"])
+        product.append(machine.ask(running["ecp"], "ceiling", 5))
         for what, of in rates.items():
             for name in of:
-                answer = running[name].ask_warm(what, 1 if name == "authors" else REPEATS)
-                of[name].append(answer["rate"])
+                answer = machine.ask(running[name], what, 1 if name == "authors" else REPEATS)
+                of[name].append(answer)
                 memory[name] = answer["memory"]
     for worker in running.values():
         worker.close()
-    result = {"dtype": dtype, "width": width, "block": block, "product": statistics.median(product), "memory": memory,
+    result = {"dtype": dtype, "width": width, "block": block, "product": common.median_of(product, "rate"), "memory": memory,
               "results": 4 * args.sequence * args.heads * width * (4 if dtype == "float32" else 2)}
     for what, of in rates.items():
-        result[what] = {name: {"rate": statistics.median(values),
-                               "of_product": statistics.median(a / b for a, b in zip(values, product)),
-                               "ecp_is_faster_by": statistics.median(a / b for a, b in zip(of["ecp"], values)),
-                               "all": values} for name, values in of.items()}
-    both = {name: [1 / (4 / f + 10 / b) for f, b in zip(rates["forward"][name], rates["backward"][name])]
-            for name in rates["backward"]}
-    result["both"] = {name: {"ecp_is_faster_by": statistics.median(a / b for a, b in zip(both["ecp"], values))}
-                      for name, values in both.items()}
+        result[what] = {name: {"rate": common.median_of(answers, "rate"),
+                               "of_product": common.median_ratio(answers, product, "rate"),
+                               "ecp_is_faster_by": common.median_ratio(of["ecp"], answers, "rate"),
+                               "all": [answer["rate"] for answer in answers]} for name, answers in of.items()}
+        result[what + "_undisturbed"] = common.quiet_rounds(of)
+    both = {name: [{"rate": 1 / (4 / f["rate"] + 10 / b["rate"]), "undisturbed": f["undisturbed"] and b["undisturbed"]}
+                   for f, b in zip(rates["forward"][name], rates["backward"][name])] for name in rates["backward"]}
+    result["both"] = {name: {"ecp_is_faster_by": common.median_ratio(both["ecp"], answers, "rate")}
+                      for name, answers in both.items()}
     return result
 
 
@@ -123,8 +124,9 @@ def main():
     lines = [
         "# Interval attention", "",
         f"ECP, sequence {args.sequence}, {args.heads} heads, token-major. {result['processor']}, {result['date']}. "
-        f"{args.rounds} rounds in turn, medians; GFLOP/s of visible entries; the product is 2048 x 768 x 3072 in the same "
-        "type; memory: at the peak, beyond the inputs, and beyond result and gradients as well.", "",
+        f"{args.rounds} rounds in turn, medians of those undisturbed by others on the same cores; GFLOP/s of visible entries; "
+        "the product is 2048 x 768 x 3072 in the same type; memory: at the peak, beyond the inputs, and beyond result and "
+        "gradients as well.", "",
         "| dtype | d_h | block | product | | forward | of product | ecp is faster by | backward | of product | ecp is faster by | "
         "both: by | memory, MB | beyond results |",
         "| --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",

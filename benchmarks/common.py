@@ -4,6 +4,7 @@ import datetime
 import json
 import math
 import platform
+import statistics
 import subprocess
 import sys
 import time
@@ -46,6 +47,56 @@ def short(count):
         if count >= unit and count % unit == 0:
             return f"{count // unit}{name}"
     return str(count)
+
+
+def counted(*series):
+    """Numbers of the rounds in which no series' answer was disturbed if they are three at least, else of all."""
+    rounds = range(len(series[0]))
+    quiet = [i for i in rounds if all(of[i]["undisturbed"] for of in series)]
+    return quiet if len(quiet) >= 3 else list(rounds)
+
+
+def median_ratio(a, b, key):
+    """Of answers of two series in the same round, as far as they count."""
+    return statistics.median(a[i][key] / b[i][key] for i in counted(a, b))
+
+
+def median_of(answers, key):
+    return statistics.median(answers[i][key] for i in counted(answers))
+
+
+def quiet_rounds(series):
+    """For a result: of how many rounds each series' turn was undisturbed."""
+    return {name: sum(answer["undisturbed"] for answer in answers) for name, answers in series.items()}
+
+
+class Machine:
+    """Whether others use the cores now, asked of a running `ecp bench`. Where a thread of another program, or of another
+    guest, runs on the same core, an empty loop passes about half as fast."""
+
+    LEAST_SHARE = 0.75
+
+    def __init__(self, ecp):
+        self.ecp, self.fastest = ecp, []
+        for _ in range(10):
+            self.undisturbed()
+
+    def undisturbed(self):
+        rates = self.ecp.ask("machine", 1)["loop_rates"]
+        self.fastest = [max(pair) for pair in zip(rates, self.fastest or rates)]
+        return all(rate >= self.LEAST_SHARE * fastest for rate, fastest in zip(rates, self.fastest))
+
+    def ask(self, worker, what, count, tries=4):
+        """worker.ask_warm's answer, asked again until the machine is undisturbed before and after; the answer tells
+        whether it was."""
+        for _ in range(tries):
+            before = self.undisturbed()
+            answer = worker.ask_warm(what, count)
+            time.sleep(0.01)
+            answer["undisturbed"] = before and self.undisturbed()
+            if answer["undisturbed"]:
+                break
+        return answer
 
 
 class Worker:

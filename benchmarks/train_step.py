@@ -36,6 +36,7 @@ def arguments():
     parser.add_argument("--threads", type=int, default=0, help="0: all available")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=3, help="steps per turn")
+    parser.add_argument("--tries", type=int, default=3, help="of a turn until it is undisturbed")
     parser.add_argument("--name", default="train_step", help="of the result files")
     parser.add_argument("--output", type=Path, default=common.RESULTS, help="folder for NAME.json and .md")
     args = parser.parse_args()
@@ -66,13 +67,14 @@ def measure(args):
     for worker in running.values():
         worker.ask("step", 2)  # first steps allocate, compile and choose kernels
     running["ecp"].ask("ceiling", 3)
+    machine = common.Machine(running["ecp"])
     turns, products = {name: [] for name in running}, []
     for turn in range(args.rounds):
-        products.append(running["ecp"].ask("ceiling", 5)["rate"])
+        products.append(machine.ask(running["ecp"], "ceiling", 5))
         for name, worker in running.items():
-            turns[name].append(worker.ask("step", args.steps))
+            turns[name].append(machine.ask(worker, "step", args.steps, args.tries))
         rates = ", ".join(f"{name} {answers[-1]['tokens_per_second']:,.0f}" for name, answers in turns.items())
-        print(f"round {turn + 1}: {rates} tokens/s; products {products[-1] / 1e9:,.0f} GFLOP/s", flush=True)
+        print(f"round {turn + 1}: {rates} tokens/s; products {products[-1]['rate'] / 1e9:,.0f} GFLOP/s", flush=True)
     for worker in running.values():
         worker.close()
     return turns, products
@@ -82,25 +84,32 @@ def spread(values):
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
+def ratios(a, b, key):
+    return [a[i][key] / b[i][key] for i in common.counted(a, b)]
+
+
 def report(args, turns, products):
-    rates = {name: [answer["tokens_per_second"] for answer in answers] for name, answers in turns.items()}
+    rates = {name: [answers[i]["tokens_per_second"] for i in common.counted(answers)] for name, answers in turns.items()}
     result = {
         **common.heading(args.name),
         "dtype": args.dtype, "preset": "paper", "dropout": 0,
         "sizes": {key: getattr(args, key) for key in (*SIZES, "threads")},
         "rounds": args.rounds, "steps_per_turn": args.steps,
-        "tokens_per_second": {name: {**spread(values), "all": values} for name, values in rates.items()},
-        "ratio": {name: spread([a / b for a, b in zip(rates["ecp"], values)])
-                  for name, values in rates.items() if name != "ecp"},
-        "products": spread(products),
-        "of_products": spread([answer["rate"] / product for answer, product in zip(turns["ecp"], products)]),
+        "undisturbed": common.quiet_rounds(turns),
+        "tokens_per_second": {name: {**spread(values), "all": [answer["tokens_per_second"] for answer in turns[name]]}
+                              for name, values in rates.items()},
+        "ratio": {name: spread(ratios(turns["ecp"], answers, "tokens_per_second"))
+                  for name, answers in turns.items() if name != "ecp"},
+        "products": spread([products[i]["rate"] for i in common.counted(products)]),
+        "of_products": spread(ratios(turns["ecp"], products, "rate")),
         "peak_memory": {name: max(answer["peak_memory"] for answer in answers) for name, answers in turns.items()},
     }
     sizes = ", ".join(f"{key} {value}" for key, value in result["sizes"].items() if key != "threads")
     lines = [
         f"# Training step, {args.dtype}", "",
         f"Preset paper without dropout: {sizes}. {result['processor']}, {result['date']}. "
-        f"{args.rounds} rounds of {args.steps} steps in turn.", "",
+        f"{args.rounds} rounds of {args.steps} steps in turn; of each the turns undisturbed by others on the same cores if "
+        "they are three at least.", "",
         "| | tokens/s, median | least | most | ecp is faster by | peak memory, GB |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]

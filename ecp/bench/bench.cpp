@@ -8,6 +8,7 @@
 #include "ecp/base/error.h"
 #include "ecp/base/interrupt.h"
 #include "ecp/base/system.h"
+#include "ecp/machine/undisturbed.h"
 
 namespace ecp {
 namespace {
@@ -33,9 +34,15 @@ Turn take_turn(const Work& work, int repeats) {
   return turn;
 }
 
+struct Round {
+  Turn ceiling;
+  std::vector<Turn> works;
+};
+
 }  // namespace
 
-BenchFigures measure(const Bench& bench, int rounds, const ProgressFunction& progress) {
+BenchFigures measure(const Bench& bench, int rounds, const std::function<bool()>& undisturbed,
+                     const ProgressFunction& progress) {
   const auto done = [&](int round) {
     if (progress) {
       progress(
@@ -45,27 +52,44 @@ BenchFigures measure(const Bench& bench, int rounds, const ProgressFunction& pro
   done(0);
   take_turn(bench.ceiling, 1);
   for (const Work& work : bench.works) take_turn(work, 1);
-  std::vector<double> ceiling;
-  std::vector<std::vector<Turn>> turns(bench.works.size());
-  for (int round = 0; round < rounds; ++round) {
-    ceiling.push_back(take_turn(bench.ceiling, bench.ceiling.repeats).rate);
-    for (std::size_t i = 0; i < bench.works.size(); ++i) {
-      turns[i].push_back(take_turn(bench.works[i], bench.works[i].repeats));
+  std::vector<Round> all, quiet;
+  bool before = undisturbed();
+  const auto turn_of = [&](const Work& work, bool& disturbed) {
+    constexpr int tries = 4;
+    for (int i = 1;; ++i) {
+      Turn turn = take_turn(work, work.repeats);
+      const bool after = undisturbed(), good = before && after;
+      before = after;
+      if (!good && i == tries) disturbed = true;
+      if (good || i == tries) return turn;
     }
-    done(round + 1);
+  };
+  for (int i = 0; i < rounds; ++i) {
+    bool disturbed = false;
+    Round round{turn_of(bench.ceiling, disturbed), {}};
+    for (const Work& work : bench.works) round.works.push_back(turn_of(work, disturbed));
+    if (!disturbed) quiet.push_back(round);
+    all.push_back(std::move(round));
+    done(i + 1);
   }
+  const std::vector<Round>& counted = quiet.size() >= 3 ? quiet : all;
+  const auto median_of = [&](const auto& value) {
+    std::vector<double> values;
+    for (const Round& round : counted) values.push_back(value(round));
+    return median(std::move(values));
+  };
   BenchFigures figures;
-  figures.ceiling = median(ceiling);
+  figures.undisturbed = static_cast<int>(quiet.size());
+  figures.counted = static_cast<int>(counted.size());
+  figures.ceiling = median_of([](const Round& round) { return round.ceiling.rate; });
   for (std::size_t i = 0; i < bench.works.size(); ++i) {
-    const Work& work = bench.works[i];
-    std::vector<double> seconds, rates, shares;
-    for (std::size_t round = 0; round < turns[i].size(); ++round) {
-      seconds.push_back(turns[i][round].seconds);
-      rates.push_back(turns[i][round].rate);
-      shares.push_back(turns[i][round].rate / ceiling[round]);
-    }
-    Figure figure{work.name, median(seconds), median(rates), median(shares), 0, turns[i].back().timing.facts};
-    figure.tokens_per_second = work.tokens / figure.seconds;
+    Figure figure;
+    figure.name = bench.works[i].name;
+    figure.seconds = median_of([i](const Round& round) { return round.works[i].seconds; });
+    figure.rate = median_of([i](const Round& round) { return round.works[i].rate; });
+    figure.share = median_of([i](const Round& round) { return round.works[i].rate / round.ceiling.rate; });
+    figure.tokens_per_second = bench.works[i].tokens / figure.seconds;
+    figure.facts = all.back().works[i].timing.facts;
     figures.works.push_back(std::move(figure));
   }
   figures.peak_memory = peak_memory();
@@ -76,6 +100,10 @@ void answer_requests(const Bench& bench, std::istream& requests, std::ostream& a
   for (std::string name; requests >> name;) {
     int repeats = 0;
     requests >> repeats;
+    if (name == "machine" && repeats == 1) {
+      answers << nlohmann::json{{"loop_rates", loop_rates()}} << std::endl;
+      continue;
+    }
     const Work* chosen = name == "ceiling" ? &bench.ceiling : nullptr;
     std::string names = "ceiling";
     for (const Work& work : bench.works) {

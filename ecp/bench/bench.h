@@ -1,5 +1,7 @@
-// Timing beside a ceiling of the machine's own: what is measured and what bounds it take turns, so that what
-// else the machine does meets both alike, and medians are taken.
+// Timing beside a ceiling of the machine's own: what is measured and what bounds it take turns, and medians
+// are taken. What others do on the same cores doesn't meet both alike: a product of matrices, which the units
+// for numbers bound, hardly notices what halves a step. So turns that were disturbed are taken again, and
+// rounds in which one stayed so are left out.
 #pragma once
 
 #include <functional>
@@ -33,7 +35,7 @@ struct Bench {
   std::vector<Work> works;
 };
 
-/// Medians over the rounds.
+/// Medians over the rounds that count.
 struct Figure {
   std::string name;
   double seconds = 0;                                 // of a repeat
@@ -47,15 +49,20 @@ struct BenchFigures {
   double ceiling = 0;  // amount per second
   std::vector<Figure> works;
   std::uint64_t peak_memory = 0;  // of the process, in bytes
+  int undisturbed = 0;            // rounds
+  int counted = 0;                // the undisturbed ones if they are three at least, else all
 };
 
-/// Each once to warm up, then `rounds` rounds of the ceiling and each work. Stops at Interrupted.
-BenchFigures measure(const Bench& bench, int rounds, const ProgressFunction& progress = {});
+/// Each once to warm up, then `rounds` rounds of the ceiling and each work. A turn is taken up to four times
+/// until `undisturbed` holds before and after it. Stops at Interrupted.
+BenchFigures measure(const Bench& bench, int rounds, const std::function<bool()>& undisturbed,
+                     const ProgressFunction& progress = {});
 
 /// For programs that time this beside others in turns: each line "NAME REPEATS" of `requests` is answered by
 /// a line of JSON, {"seconds": of a repeat, "rate": amount per second, "tokens_per_second": ...,
 /// "peak_memory":
-/// ...} and what else the work tells. The ceiling's NAME is "ceiling". Fails on any other line.
+/// ...} and what else the work tells. The ceiling's NAME is "ceiling". "machine 1" is answered by
+/// {"loop_rates": [...]} (machine/undisturbed.h). Fails on any other line.
 void answer_requests(const Bench& bench, std::istream& requests, std::ostream& answers);
 
 }  // namespace ecp

@@ -100,7 +100,9 @@ void add_bench(CLI::App& app) {
   bench->footer(
       "What is measured and what bounds it take turns; operations are those that the model asks for: nothing "
       "that\n"
-      "is masked counts, and nothing computed twice counts twice. Run it on otherwise idle processors.\n\n"
+      "is masked counts, and nothing computed twice counts twice. Turns in which others used the same cores "
+      "are\n"
+      "taken again, and rounds that stayed disturbed are left out where three others are there.\n\n"
       "Examples:\n"
       "  ecp bench train --set train.dtype=bfloat16\n"
       "  ecp bench attention --block 128 --dtype float32 --json\n"

@@ -9,18 +9,21 @@
 #include "ecp/base/system.h"
 #include "ecp/cli/arguments.h"
 #include "ecp/cli/terminal.h"
+#include "ecp/machine/undisturbed.h"
 
 namespace ecp::cli {
 namespace {
 
 void print_json(const std::string& name, const Bench& bench, const BenchFigures& figures) {
-  nlohmann::ordered_json json = {{"benchmark", name},
-                                 {"about", bench.about},
-                                 {"processor", cpu_name()},
-                                 {"unit", bench.unit},
-                                 {"ceiling", {{"name", bench.ceiling.name}, {"rate", figures.ceiling}}},
-                                 {"peak_memory", figures.peak_memory},
-                                 {"works", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {
+      {"benchmark", name},
+      {"about", bench.about},
+      {"processor", cpu_name()},
+      {"unit", bench.unit},
+      {"ceiling", {{"name", bench.ceiling.name}, {"rate", figures.ceiling}}},
+      {"peak_memory", figures.peak_memory},
+      {"rounds", {{"counted", figures.counted}, {"undisturbed", figures.undisturbed}}},
+      {"works", nlohmann::ordered_json::array()}};
   for (const Figure& figure : figures.works) {
     nlohmann::ordered_json work = {{"name", figure.name},
                                    {"seconds", figure.seconds},
@@ -43,7 +46,11 @@ void print_table(const Bench& bench, const BenchFigures& figures, int rounds) {
                      fmt::format("{:.3f}", figure.seconds * 1e3), giga(figure.rate),
                      fmt::format("{:.2f}", figure.share)});
   }
-  fmt::print("{}\n{}; {} rounds in turns, medians; {} at the peak\n\n{}", bench.about, cpu_name(), rounds,
+  const std::string counted =
+      figures.counted == figures.undisturbed
+          ? fmt::format("{} of {} rounds, undisturbed ones", figures.counted, rounds)
+          : fmt::format("{} rounds, of which only {} were undisturbed", rounds, figures.undisturbed);
+  fmt::print("{}\n{}; {}, in turns, medians; {} at the peak\n\n{}", bench.about, cpu_name(), counted,
              format_bytes(figures.peak_memory), format_table(table));
 }
 
@@ -68,7 +75,7 @@ void add_bench_options(CLI::App& command, BenchOptions& options) {
 
 void run_bench(const std::string& name, const Bench& bench, const BenchOptions& options) {
   if (options.requests) return answer_requests(bench, std::cin, std::cout);
-  const BenchFigures figures = measure(bench, options.rounds, progress_bar());
+  const BenchFigures figures = measure(bench, options.rounds, Undisturbed(), progress_bar());
   options.json ? print_json(name, bench, figures) : print_table(bench, figures, options.rounds);
 }
 

@@ -57,8 +57,7 @@ HWY_INLINE KeyGrads soften_key(const Block& block, const TileLanes& lanes, __m51
     const __m512 score = _mm512_load_ps(block.scores + at + i * tile_floats);
     __m512 grad = _mm512_load_ps(block.grads + at + i * tile_floats);
     // Not minus infinity, which exp2 doesn't take; in this order NaN is kept.
-    const __m512 x =
-        _mm512_max_ps(_mm512_set1_ps(-1000), _mm512_fmsub_ps(score, factor, lanes.log_sum[i]));
+    const __m512 x = _mm512_max_ps(_mm512_set1_ps(-1000), _mm512_fmsub_ps(score, factor, lanes.log_sum[i]));
     p[i] = exp2(x, seen);
     if constexpr (dropping) {
       const __m512 kept = _mm512_load_ps(block.factors + key * backward_queries + i * tile);

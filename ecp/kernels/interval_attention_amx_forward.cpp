@@ -20,8 +20,8 @@ namespace {
 // probabilities of the chunk meet the values.
 //
 // What scores are reduced by before they are raised is the first score that a row sees instead of its
-// highest: any will do as long as powers neither overflow nor all vanish. Where a sum goes beyond `limit` or is
-// no number, the chunk is done again with the highest.
+// highest: any will do as long as powers neither overflow nor all vanish. Where a sum goes beyond `limit` or
+// is no number, the chunk is done again with the highest.
 constexpr std::int64_t queries_at_once = 32;
 constexpr std::int64_t block_keys = 32;
 constexpr std::int64_t most_keys = 1024;  // of a chunk
@@ -345,13 +345,14 @@ class ForwardGroup {
   void meet_values(const QueryTile& tile, const Chunk& chunk, Range blocks) const {
     const std::int64_t across = 2 * steps_;  // column tiles
     for (std::int64_t c = 0; c < across; c += 2) {
-      TileProduct{TilePairs{probabilities_ + blocks.begin * 2 * tile_elements, 2 * tile_elements, tile_elements},
-                  TilePairs{chunk.values + (blocks.begin * across + c) * tile_elements, across * tile_elements,
-                            tile_elements},
-                  blocks.size(),
-                  tile.out + c * tile_floats,
-                  across * tile_floats,
-                  tile.has_out}
+      TileProduct{
+          TilePairs{probabilities_ + blocks.begin * 2 * tile_elements, 2 * tile_elements, tile_elements},
+          TilePairs{chunk.values + (blocks.begin * across + c) * tile_elements, across * tile_elements,
+                    tile_elements},
+          blocks.size(),
+          tile.out + c * tile_floats,
+          across * tile_floats,
+          tile.has_out}
           .run();
     }
   }

@@ -26,8 +26,8 @@ class Scratch {
   std::size_t size_ = 0;
 };
 
-/// run(S&): a scratch of this thread, kept for the next call if `keep`, for what is taken anew costs a fault and
-/// a zeroed page for every 4 KB.
+/// run(S&): a scratch of this thread, kept for the next call if `keep`, for what is taken anew costs a fault
+/// and a zeroed page for every 4 KB.
 template <class S, class Run>
 void with_scratch(bool keep, const Run& run) {
   if (keep) {

@@ -24,11 +24,13 @@ Work made_up(std::string name, double amount, double tokens, std::vector<double>
           }};
 }
 
+bool always() { return true; }
+
 TEST(Bench, TakesMediansOfRatesAndOfSharesWithinARound) {
   // The first turn is the warm-up. The machine is slower by four in the second round: shares don't show it.
   const Bench bench{
       "", "B/s", made_up("ceiling", 100, 0, {9, 1, 4, 1}), {made_up("work", 50, 5, {9, 1, 4, 1.25})}};
-  const BenchFigures figures = measure(bench, 3);
+  const BenchFigures figures = measure(bench, 3, always);
   EXPECT_DOUBLE_EQ(figures.ceiling, 100);
   ASSERT_EQ(figures.works.size(), 1u);
   const Figure& work = figures.works[0];
@@ -41,23 +43,58 @@ TEST(Bench, TakesMediansOfRatesAndOfSharesWithinARound) {
   EXPECT_GT(figures.peak_memory, 0u);
 }
 
+/// Says these, one after the other, and then yes.
+std::function<bool()> saying(std::vector<bool> answers) {
+  return [answers = std::move(answers), next = std::size_t{0}]() mutable {
+    return next < answers.size() ? bool{answers[next++]} : true;
+  };
+}
+
+TEST(Bench, TakesADisturbedTurnAgain) {
+  const Bench bench{"", "B/s", made_up("ceiling", 1, 0, {1}), {made_up("work", 1, 0, {9, 7, 7, 2})}};
+  // Before all, after the ceiling, then after each try of the work: twice disturbed, and the third try begins
+  // so.
+  const BenchFigures figures = measure(bench, 1, saying({true, true, false, true, true}));
+  EXPECT_DOUBLE_EQ(figures.works[0].seconds, 2);
+  EXPECT_EQ(figures.undisturbed, 1);
+  EXPECT_EQ(figures.counted, 1);
+}
+
+TEST(Bench, LeavesDisturbedRoundsOutIfThreeOthersAreThere) {
+  const auto bench = [] {
+    return Bench{"", "B/s", made_up("ceiling", 1, 0, {1}), {made_up("work", 1, 0, {9, 8, 8, 8, 8, 2, 3, 4})}};
+  };
+  // The first round's four tries.
+  const std::vector<bool> disturbed{true, true, false, false, false, false, true};
+  BenchFigures figures = measure(bench(), 4, saying(disturbed));
+  EXPECT_EQ(figures.undisturbed, 3);
+  EXPECT_EQ(figures.counted, 3);
+  EXPECT_DOUBLE_EQ(figures.works[0].seconds, 3);
+  figures = measure(bench(), 3, saying(disturbed));
+  EXPECT_EQ(figures.undisturbed, 2);
+  EXPECT_EQ(figures.counted, 3);
+  EXPECT_DOUBLE_EQ(figures.works[0].seconds, 3);  // of 8, 2, 3
+}
+
 TEST(Bench, TellsHowFarItIs) {
   const Bench bench{"", "B/s", made_up("ceiling", 1, 0, {1}), {made_up("work", 1, 0, {1})}};
   std::string told;
-  measure(bench, 2,
+  measure(bench, 2, always,
           [&](const Progress& progress) { told += fmt::format("{}/{} ", progress.done, progress.total); });
   EXPECT_EQ(told, "0/2 1/2 2/2 ");
 }
 
 TEST(Bench, AnswersRequestsALineEach) {
   const Bench bench{"", "B/s", made_up("memory", 100, 0, {2}), {made_up("work", 50, 5, {1, 2})}};
-  std::istringstream requests("work 3\nceiling 1\nwork 1\n");
+  std::istringstream requests("work 3\nceiling 1\nwork 1\nmachine 1\n");
   std::ostringstream answers;
   answer_requests(bench, requests, answers);
   std::istringstream lines(answers.str());
   std::vector<nlohmann::json> got;
   for (std::string line; std::getline(lines, line);) got.push_back(nlohmann::json::parse(line));
-  ASSERT_EQ(got.size(), 3u);
+  ASSERT_EQ(got.size(), 4u);
+  ASSERT_FALSE(got[3]["loop_rates"].empty());
+  for (const auto& rate : got[3]["loop_rates"]) EXPECT_GT(rate, 1e6);
   EXPECT_EQ(got[0]["seconds"], 1.0);
   EXPECT_EQ(got[0]["tokens_per_second"], 5.0);
   EXPECT_EQ(got[0]["turn"], 1.0);

@@ -20,6 +20,8 @@ class Bench(CommandTest):
         self.assertEqual(result["benchmark"], name)
         self.assertGreater(result["ceiling"]["rate"], 0)
         self.assertGreater(result["peak_memory"], 1e6)
+        self.assertEqual(result["rounds"]["counted"], 2)
+        self.assertIn(result["rounds"]["undisturbed"], (0, 1, 2))
         self.assertEqual([work["name"] for work in result["works"]], works)
         for work in result["works"]:
             self.assertGreater(work["seconds"], 0)

@@ -1,0 +1,28 @@
+// Whether others use this machine's cores. Where a thread of another program, or of another guest, runs on
+// the same core, each gets about half of it: a guest sees nothing of that in its load or its clock, but in
+// how fast a loop passes.
+#pragma once
+
+#include <vector>
+
+namespace ecp {
+
+/// Passes per second of an empty loop on each processor that this process may use, all at the same time. Some
+/// milliseconds.
+std::vector<double> loop_rates();
+
+/// Tells disturbed moments by the fastest loops that it has seen.
+class Undisturbed {
+ public:
+  /// Looks ten times first.
+  Undisturbed();
+  /// Whether every processor passes at `least_share` of its fastest or more, now.
+  bool operator()();
+
+  static constexpr double least_share = 0.75;
+
+ private:
+  std::vector<double> fastest_;
+};
+
+}  // namespace ecp
