@@ -78,19 +78,29 @@ class Machine:
 
     def __init__(self, ecp):
         self.ecp, self.fastest = ecp, []
-        for _ in range(10):
+        for _ in range(40):
             self.undisturbed()
+            time.sleep(0.025)
 
     def undisturbed(self):
         rates = self.ecp.ask("machine", 1)["loop_rates"]
         self.fastest = [max(pair) for pair in zip(rates, self.fastest or rates)]
         return all(rate >= self.LEAST_SHARE * fastest for rate, fastest in zip(rates, self.fastest))
 
-    def ask(self, worker, what, count, tries=4):
-        """worker.ask_warm's answer, asked again until the machine is undisturbed before and after; the answer tells
+    def wait(self, seconds=2):
+        """Until it is undisturbed, or for so long."""
+        end = time.monotonic() + seconds
+        while not self.undisturbed():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def ask(self, worker, what, count, tries=3):
+        """worker.ask_warm's answer in an undisturbed moment, asked again until it was one to the end; the answer tells
         whether it was."""
         for _ in range(tries):
-            before = self.undisturbed()
+            before = self.wait()
             answer = worker.ask_warm(what, count)
             time.sleep(0.01)
             answer["undisturbed"] = before and self.undisturbed()

@@ -55,8 +55,9 @@ BenchFigures measure(const Bench& bench, int rounds, const std::function<bool()>
   std::vector<Round> all, quiet;
   bool before = undisturbed();
   const auto turn_of = [&](const Work& work, bool& disturbed) {
-    constexpr int tries = 4;
+    constexpr int tries = 4, looks = 100;
     for (int i = 1;; ++i) {
+      for (int look = 0; !before && look < looks; ++look) before = undisturbed();
       Turn turn = take_turn(work, work.repeats);
       const bool after = undisturbed(), good = before && after;
       before = after;

@@ -53,8 +53,8 @@ struct BenchFigures {
   int counted = 0;                // the undisturbed ones if they are three at least, else all
 };
 
-/// Each once to warm up, then `rounds` rounds of the ceiling and each work. A turn is taken up to four times
-/// until `undisturbed` holds before and after it. Stops at Interrupted.
+/// Each once to warm up, then `rounds` rounds of the ceiling and each work. A turn waits for a moment until
+/// `undisturbed` holds, and is taken up to four times until it holds after it as well. Stops at Interrupted.
 BenchFigures measure(const Bench& bench, int rounds, const std::function<bool()>& undisturbed,
                      const ProgressFunction& progress = {});
 

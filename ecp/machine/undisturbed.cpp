@@ -43,7 +43,11 @@ std::vector<double> loop_rates() {
 }
 
 Undisturbed::Undisturbed() {
-  for (int i = 0; i < 10; ++i) (*this)();
+  constexpr int looks = 40;  // for a second: others may use a core for as long as that
+  for (int i = 0; i < looks; ++i) {
+    (*this)();
+    std::this_thread::sleep_for(std::chrono::milliseconds(25));
+  }
 }
 
 bool Undisturbed::operator()() {

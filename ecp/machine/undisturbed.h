@@ -14,7 +14,7 @@ std::vector<double> loop_rates();
 /// Tells disturbed moments by the fastest loops that it has seen.
 class Undisturbed {
  public:
-  /// Looks ten times first.
+  /// Looks for a second first.
   Undisturbed();
   /// Whether every processor passes at `least_share` of its fastest or more, now.
   bool operator()();

@@ -50,11 +50,10 @@ std::function<bool()> saying(std::vector<bool> answers) {
   };
 }
 
-TEST(Bench, TakesADisturbedTurnAgain) {
-  const Bench bench{"", "B/s", made_up("ceiling", 1, 0, {1}), {made_up("work", 1, 0, {9, 7, 7, 2})}};
-  // Before all, after the ceiling, then after each try of the work: twice disturbed, and the third try begins
-  // so.
-  const BenchFigures figures = measure(bench, 1, saying({true, true, false, true, true}));
+TEST(Bench, TakesADisturbedTurnAgainWhenItIsOver) {
+  const Bench bench{"", "B/s", made_up("ceiling", 1, 0, {1}), {made_up("work", 1, 0, {9, 7, 2})}};
+  // Before all, after the ceiling, after the work, twice before it is taken again.
+  const BenchFigures figures = measure(bench, 1, saying({true, true, false, false, true}));
   EXPECT_DOUBLE_EQ(figures.works[0].seconds, 2);
   EXPECT_EQ(figures.undisturbed, 1);
   EXPECT_EQ(figures.counted, 1);
@@ -65,7 +64,7 @@ TEST(Bench, LeavesDisturbedRoundsOutIfThreeOthersAreThere) {
     return Bench{"", "B/s", made_up("ceiling", 1, 0, {1}), {made_up("work", 1, 0, {9, 8, 8, 8, 8, 2, 3, 4})}};
   };
   // The first round's four tries.
-  const std::vector<bool> disturbed{true, true, false, false, false, false, true};
+  const std::vector<bool> disturbed{true, true, false, true, false, true, false, true, false};
   BenchFigures figures = measure(bench(), 4, saying(disturbed));
   EXPECT_EQ(figures.undisturbed, 3);
   EXPECT_EQ(figures.counted, 3);
@@ -74,6 +73,14 @@ TEST(Bench, LeavesDisturbedRoundsOutIfThreeOthersAreThere) {
   EXPECT_EQ(figures.undisturbed, 2);
   EXPECT_EQ(figures.counted, 3);
   EXPECT_DOUBLE_EQ(figures.works[0].seconds, 3);  // of 8, 2, 3
+}
+
+TEST(Bench, GoesOnWhereTheMachineIsNeverUndisturbed) {
+  const Bench bench{"", "B/s", made_up("ceiling", 1, 0, {1}), {made_up("work", 1, 0, {2})}};
+  const BenchFigures figures = measure(bench, 3, [] { return false; });
+  EXPECT_EQ(figures.undisturbed, 0);
+  EXPECT_EQ(figures.counted, 3);
+  EXPECT_DOUBLE_EQ(figures.works[0].seconds, 2);
 }
 
 TEST(Bench, TellsHowFarItIs) {
