@@ -253,7 +253,7 @@ class ForwardGroup {
         multiply<masked, dropping, 0>(product, r);
       }
     }
-    while (r.row < queries_at_once) raise_rows<masked, dropping, 4>(r);
+    while (r.row < queries_at_once) raise_rows<masked, dropping, 2>(r);
   }
 
   /// Scores of minus infinity become very low ones, whose powers are zero as well.

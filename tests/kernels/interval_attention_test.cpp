@@ -74,6 +74,11 @@ std::vector<Case> cases() {
                  .dropout = 0.1});
   all.push_back(
       {.pattern = Pattern::sliding(1100), .rows = 1700, .keys = 1700, .heads = 1, .kv_heads = 1, .width = 8});
+  // Kernels do other work between the steps along a width where those are many.
+  for (const std::int64_t width : {96, 128, 160, 264, 520}) {
+    all.push_back(
+        {.pattern = Pattern::ecp(64), .rows = 200, .keys = 200, .heads = 1, .kv_heads = 1, .width = width});
+  }
   return all;
 }
 
