@@ -21,6 +21,7 @@ HWY_DIAGNOSTICS(pop)
 #include "ecp/kernels/attention_tiles.h"
 #include "ecp/kernels/interval_attention.h"
 #include "ecp/kernels/scratch.h"
+#include "ecp/kernels/sixteenths.h"
 
 #define ECP_AMX_BEGIN \
   HWY_PUSH_ATTRIBUTES("avx512f,avx512vl,avx512dq,avx512bw,avx512bf16,avx512vbmi,bmi,bmi2,fma")
@@ -186,15 +187,11 @@ HWY_INLINE void store_words(__m512i words, std::uint16_t* row, std::int64_t step
 /// While tiles multiply, one port of two is left for products and maxima of wide vectors, but both for sums:
 /// hence a table of sixteenths and a short polynomial.
 HWY_INLINE __m512 exp2(__m512 x, __mmask16 seen) {
-  const __m512 sixteenths =
-      _mm512_setr_ps(1.0f, 1.0442737824f, 1.0905077327f, 1.1387886348f, 1.1892071150f, 1.2418578121f,
-                     1.2968395547f, 1.3542555469f, 1.4142135624f, 1.4768261459f, 1.5422108254f, 1.6104903319f,
-                     1.6817928305f, 1.7562521604f, 1.8340080864f, 1.9152065614f);
   const __m512 large = _mm512_set1_ps(0x1.8p19f);  // whose last bit is a sixteenth
   const __m512 shifted = _mm512_add_ps(x, large);
   const __m512 rounded = _mm512_sub_ps(shifted, large);
   const __m512 f = _mm512_sub_ps(x, rounded);
-  const __m512 power = _mm512_permutexvar_ps(_mm512_castps_si512(shifted), sixteenths);
+  const __m512 power = _mm512_permutexvar_ps(_mm512_castps_si512(shifted), _mm512_load_ps(sixteenths));
   const __m512 slope = _mm512_fmadd_ps(_mm512_set1_ps(0.2402332f), f, _mm512_set1_ps(0.6931878f));
   const __m512 p = _mm512_fmadd_ps(_mm512_mul_ps(power, f), slope, power);
   return _mm512_maskz_scalef_ps(seen, p, rounded);  // by 2 to the floor of it

@@ -21,6 +21,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "ecp/kernels/sixteenths.h"
+
 // g++ and Highway 1.0 have no target with AVX512-BF16: what AVX-512 compiles here may use it, and the caller
 // asks before it calls what does.
 #undef ECP_PAIRS
@@ -170,13 +172,8 @@ HWY_INLINE void multiply(std::int64_t rows, std::int64_t vectors, std::int64_t d
 HWY_INLINE VF exp2(VF x) {
   const Floats d;
 #if HWY_TARGET == HWY_AVX3
-  // A table of sixteenths, whose index the permutation takes from the lowest bits.
-  alignas(64) static constexpr float sixteenths[16] = {
-      1.0f,          1.0442737824f, 1.0905077327f, 1.1387886348f, 1.1892071150f, 1.2418578121f,
-      1.2968395547f, 1.3542555469f, 1.4142135624f, 1.4768261459f, 1.5422108254f, 1.6104903319f,
-      1.6817928305f, 1.7562521604f, 1.8340080864f, 1.9152065614f};
   const VF large = hn::Set(d, 0x1.8p19f);  // whose last bit is a sixteenth
-  const VF shifted = hn::Add(x, large);
+  const VF shifted = hn::Add(x, large);    // the permutation takes its index from the lowest bits
   const VF rounded = hn::Sub(shifted, large);
   const VF f{_mm512_reduce_ps(x.raw, 4 << 4)};  // x - rounded, and 0 where x is infinite
   const VF power{_mm512_permutexvar_ps(_mm512_castps_si512(shifted.raw), hn::Load(d, sixteenths).raw)};
