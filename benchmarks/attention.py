@@ -9,6 +9,7 @@ medians of the rates and of the ratios within a turn, and the memory that each n
 """
 
 import argparse
+import statistics
 import sys
 from pathlib import Path
 
@@ -85,13 +86,13 @@ def measure(args, dtype, width, block):
               "results": 4 * args.sequence * args.heads * width * (4 if dtype == "float32" else 2)}
     for what, of in rates.items():
         result[what] = {name: {"rate": common.median_of(answers, "rate"),
-                               "of_product": common.median_ratio(answers, product, "rate"),
-                               "ecp_is_faster_by": common.median_ratio(of["ecp"], answers, "rate"),
+                               "of_product": statistics.median(common.ratios(answers, product, "rate")),
+                               "ecp_is_faster_by": statistics.median(common.ratios(of["ecp"], answers, "rate")),
                                "all": [answer["rate"] for answer in answers]} for name, answers in of.items()}
         result[what + "_undisturbed"] = common.quiet_rounds(of)
     both = {name: [{"rate": 1 / (4 / f["rate"] + 10 / b["rate"]), "undisturbed": f["undisturbed"] and b["undisturbed"]}
                    for f, b in zip(rates["forward"][name], rates["backward"][name])] for name in rates["backward"]}
-    result["both"] = {name: {"ecp_is_faster_by": common.median_ratio(both["ecp"], answers, "rate")}
+    result["both"] = {name: {"ecp_is_faster_by": statistics.median(common.ratios(both["ecp"], answers, "rate"))}
                       for name, answers in both.items()}
     return result
 
@@ -124,8 +125,8 @@ def main():
     lines = [
         "# Interval attention", "",
         f"ECP, sequence {args.sequence}, {args.heads} heads, token-major. {result['processor']}, {result['date']}. "
-        f"{args.rounds} rounds in turn, medians of those undisturbed by others on the same cores; GFLOP/s of visible entries; "
-        "the product is 2048 x 768 x 3072 in the same type; memory: at the peak, beyond the inputs, and beyond result and "
+        f"{args.rounds} rounds in turn, medians of those undisturbed by others on the same cores if they are three at least; "
+        "GFLOP/s of visible entries; the product is 2048 x 768 x 3072 in the same type; memory: at the peak, beyond the inputs, and beyond result and "
         "gradients as well.", "",
         "| dtype | d_h | block | product | | forward | of product | ecp is faster by | backward | of product | ecp is faster by | "
         "both: by | memory, MB | beyond results |",

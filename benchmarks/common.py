@@ -56,9 +56,9 @@ def counted(*series):
     return quiet if len(quiet) >= 3 else list(rounds)
 
 
-def median_ratio(a, b, key):
+def ratios(a, b, key):
     """Of answers of two series in the same round, as far as they count."""
-    return statistics.median(a[i][key] / b[i][key] for i in counted(a, b))
+    return [a[i][key] / b[i][key] for i in counted(a, b)]
 
 
 def median_of(answers, key):
@@ -71,22 +71,16 @@ def quiet_rounds(series):
 
 
 class Machine:
-    """Whether others use the cores now, asked of a running `ecp bench`. Where a thread of another program, or of another
-    guest, runs on the same core, an empty loop passes about half as fast."""
+    """Whether others use the cores now, asked of a running `ecp bench`."""
 
-    LEAST_SHARE = 0.75
     LONG = 3  # seconds, after which a turn isn't taken again
 
     def __init__(self, ecp):
-        self.ecp, self.fastest = ecp, []
-        for _ in range(40):
-            self.undisturbed()
-            time.sleep(0.025)
+        self.ecp = ecp
+        self.undisturbed()  # looks for a second the first time
 
     def undisturbed(self):
-        rates = self.ecp.ask("machine", 1)["loop_rates"]
-        self.fastest = [max(pair) for pair in zip(rates, self.fastest or rates)]
-        return all(rate >= self.LEAST_SHARE * fastest for rate, fastest in zip(rates, self.fastest))
+        return self.ecp.ask("undisturbed", 1)["undisturbed"]
 
     def wait(self, seconds=2):
         """Until it is undisturbed, or for so long."""

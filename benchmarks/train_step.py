@@ -84,10 +84,6 @@ def spread(values):
     return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
-def ratios(a, b, key):
-    return [a[i][key] / b[i][key] for i in common.counted(a, b)]
-
-
 def report(args, turns, products):
     rates = {name: [answers[i]["tokens_per_second"] for i in common.counted(answers)] for name, answers in turns.items()}
     result = {
@@ -98,10 +94,10 @@ def report(args, turns, products):
         "undisturbed": common.quiet_rounds(turns),
         "tokens_per_second": {name: {**spread(values), "all": [answer["tokens_per_second"] for answer in turns[name]]}
                               for name, values in rates.items()},
-        "ratio": {name: spread(ratios(turns["ecp"], answers, "tokens_per_second"))
+        "ratio": {name: spread(common.ratios(turns["ecp"], answers, "tokens_per_second"))
                   for name, answers in turns.items() if name != "ecp"},
         "products": spread([products[i]["rate"] for i in common.counted(products)]),
-        "of_products": spread(ratios(turns["ecp"], products, "rate")),
+        "of_products": spread(common.ratios(turns["ecp"], products, "rate")),
         "peak_memory": {name: max(answer["peak_memory"] for answer in answers) for name, answers in turns.items()},
     }
     sizes = ", ".join(f"{key} {value}" for key, value in result["sizes"].items() if key != "threads")

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <istream>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <ostream>
 
 #include "ecp/base/error.h"
@@ -98,11 +99,13 @@ BenchFigures measure(const Bench& bench, int rounds, const std::function<bool()>
 }
 
 void answer_requests(const Bench& bench, std::istream& requests, std::ostream& answers) {
+  std::optional<Undisturbed> undisturbed;  // looks at the machine for a second first
   for (std::string name; requests >> name;) {
     int repeats = 0;
     requests >> repeats;
-    if (name == "machine" && repeats == 1) {
-      answers << nlohmann::json{{"loop_rates", loop_rates()}} << std::endl;
+    if (name == "undisturbed" && repeats == 1) {
+      if (!undisturbed) undisturbed.emplace();
+      answers << nlohmann::json{{"undisturbed", (*undisturbed)()}} << std::endl;
       continue;
     }
     const Work* chosen = name == "ceiling" ? &bench.ceiling : nullptr;

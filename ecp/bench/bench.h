@@ -61,8 +61,8 @@ BenchFigures measure(const Bench& bench, int rounds, const std::function<bool()>
 /// For programs that time this beside others in turns: each line "NAME REPEATS" of `requests` is answered by
 /// a line of JSON, {"seconds": of a repeat, "rate": amount per second, "tokens_per_second": ...,
 /// "peak_memory":
-/// ...} and what else the work tells. The ceiling's NAME is "ceiling". "machine 1" is answered by
-/// {"loop_rates": [...]} (machine/undisturbed.h). Fails on any other line.
+/// ...} and what else the work tells. The ceiling's NAME is "ceiling". "undisturbed 1" is answered by
+/// {"undisturbed": whether it is} (machine/undisturbed.h). Fails on any other line.
 void answer_requests(const Bench& bench, std::istream& requests, std::ostream& answers);
 
 }  // namespace ecp

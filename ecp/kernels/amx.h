@@ -59,19 +59,6 @@ struct TilePairs {
   std::int64_t step, second;
 };
 
-/// Tiles 0 to 3, [row of tiles, column of tiles], += left · right over `steps`. Uses tiles 4 to 7.
-[[gnu::always_inline]] inline void multiply_add(TilePairs left, TilePairs right, std::int64_t steps) {
-  for (std::int64_t i = 0; i < steps; ++i, left.at += left.step, right.at += right.step) {
-    load<6>(right.at);
-    load<4>(left.at);
-    multiply_add<0, 4, 6>();
-    load<7>(right.at + right.second);
-    multiply_add<1, 4, 7>();
-    load<5>(left.at + left.second);
-    multiply_add<2, 5, 6>();
-    multiply_add<3, 5, 7>();
-  }
-}
 [[gnu::always_inline]] inline void zero_sums() {
   zero<0>();
   zero<1>();
@@ -92,7 +79,8 @@ struct TilePairs {
   store<3>(to + stride + tile_floats);
 }
 
-/// A product of pairs of tiles, done half a step at a time in the midst of other work.
+/// Tiles 0 to 3, [row of tiles, column of tiles], += left · right over `steps`, done half a step at a time,
+/// so that other work may stand between. Uses tiles 4 to 7.
 struct TileProduct {
   TilePairs left, right;
   std::int64_t steps;

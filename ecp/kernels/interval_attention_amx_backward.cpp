@@ -328,16 +328,14 @@ class BackwardHead {
   void add_to_queries(OpenTile& tile, Range met) const {
     float* grad = grad_of(tile);
     for (std::int64_t c = 0; c < across_; c += 2) {
-      if (tile.has_grad) {
-        load_sums(grad + c * 2 * tile_floats);
-      } else {
-        zero_sums();
-      }
-      multiply_add(TilePairs{key_columns_ + (met.begin * across_ + c) * tile_elements,
-                             across_ * tile_elements, tile_elements},
-                   TilePairs{grad_pairs_ + met.begin * block_halves, block_halves, tile_elements},
-                   met.size());
-      store_sums(grad + c * 2 * tile_floats);
+      TileProduct{TilePairs{key_columns_ + (met.begin * across_ + c) * tile_elements, across_ * tile_elements,
+                            tile_elements},
+                  TilePairs{grad_pairs_ + met.begin * block_halves, block_halves, tile_elements},
+                  met.size(),
+                  grad + c * 2 * tile_floats,
+                  2 * tile_floats,
+                  tile.has_grad}
+          .run();
     }
     tile.has_grad = true;
   }
@@ -364,19 +362,22 @@ class BackwardHead {
 
   HWY_INLINE void sum_slots(std::int64_t block, std::int64_t column_tile, const std::uint16_t* left,
                             const std::uint16_t* Slot::*right, float* sums) const {
-    float* to = sums + (block * 2 * across_ + column_tile) * tile_floats;
-    if (has_grads_[static_cast<std::size_t>(block)]) {
-      load_sums(to, across_ * tile_floats);
-    } else {
-      zero_sums();
-    }
+    TileProduct product{{},
+                        {},
+                        1,
+                        sums + (block * 2 * across_ + column_tile) * tile_floats,
+                        across_ * tile_floats,
+                        has_grads_[static_cast<std::size_t>(block)]};
+    product.begin();
     for (std::size_t i = 0; i < slots_used_; ++i) {
       if (block < slots_[i].blocks.begin || slots_[i].blocks.end <= block) continue;
-      multiply_add(TilePairs{left + static_cast<std::int64_t>(i) * slot_halves + block * block_halves, 0,
-                             tile_elements},
-                   TilePairs{slots_[i].*right + column_tile * tile_elements, 0, tile_elements}, 1);
+      product.left = {left + static_cast<std::int64_t>(i) * slot_halves + block * block_halves, 0,
+                      tile_elements};
+      product.right = {slots_[i].*right + column_tile * tile_elements, 0, tile_elements};
+      product.first_half();
+      product.second_half();
     }
-    store_sums(to, across_ * tile_floats);
+    product.end();
   }
 
   /// One row of a gradient: sums · factor + more.

@@ -21,8 +21,7 @@ double loop_rate(int cpu) {
   return passes / std::max(std::chrono::duration<double>(Clock::now() - begin).count(), 1e-9);
 }
 
-}  // namespace
-
+/// Passes per second of an empty loop on each processor, all at the same time.
 std::vector<double> loop_rates() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
@@ -41,6 +40,8 @@ std::vector<double> loop_rates() {
   }
   return rates;
 }
+
+}  // namespace
 
 Undisturbed::Undisturbed() {
   constexpr int looks = 40;  // for a second: others may use a core for as long as that

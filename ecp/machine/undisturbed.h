@@ -7,16 +7,13 @@
 
 namespace ecp {
 
-/// Passes per second of an empty loop on each processor that this process may use, all at the same time. Some
-/// milliseconds.
-std::vector<double> loop_rates();
-
-/// Tells disturbed moments by the fastest loops that it has seen.
+/// Tells disturbed moments by the fastest loops that it has seen on each processor that this process may use.
 class Undisturbed {
  public:
   /// Looks for a second first.
   Undisturbed();
-  /// Whether every processor passes at `least_share` of its fastest or more, now.
+  /// Whether every processor passes at `least_share` of its fastest or more, now, all at the same time. Some
+  /// milliseconds.
   bool operator()();
 
   static constexpr double least_share = 0.75;
