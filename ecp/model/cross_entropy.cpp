@@ -28,26 +28,36 @@ at::Tensor operand(const at::Tensor& t, bool bfloat16) { return bfloat16 ? t.to(
 
 /// Logits [rows, V] in float32.
 at::Tensor logits_of(const at::Tensor& hidden, LinearWeight& weight, const at::Tensor& bias) {
-  at::Tensor logits = at::empty({hidden.size(0), weight.tensor().size(0)}, at::kFloat);
+  at::Tensor logits = result_matrix(hidden.size(0), weight.tensor().size(0), at::kFloat);
   weight.forward(hidden, bias, logits);
   return logits;
 }
 
-/// losses[i] = −log softmax(logits[i])[targets[i]]; with `gradient`, logits become softmax − one-hot.
-void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, float* losses, bool gradient) {
-  const std::int64_t vocab = logits.size(1);
+/// losses[i] = −log softmax(logits[i])[targets[i]]. With a `gradient` (float32 or bfloat16, maybe the logits
+/// themselves) that is softmax − one-hot. The logits are lost.
+void softmax_loss(const at::Tensor& logits, const at::Tensor& targets, float* losses,
+                  const at::Tensor& gradient) {
+  const std::int64_t vocab = logits.size(1), stride = row_stride(logits);
   float* data = logits.mutable_data_ptr<float>();
+  const bool narrow = gradient.defined() && gradient.scalar_type() == at::kBFloat16;
+  auto* const halves = narrow ? static_cast<std::uint16_t*>(gradient.mutable_data_ptr()) : nullptr;
   const std::int64_t* target = targets.const_data_ptr<std::int64_t>();
   at::parallel_for(0, logits.size(0), 8, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
-      float* row = data + i * vocab;
+      float* row = data + i * stride;
       const float of_target = row[target[i]];
       const float largest = ops::row_max(row, vocab);
       const float sum = ops::row_exp(row, vocab, largest);
       losses[i] = largest + std::log(sum) - of_target;
-      if (!gradient) continue;
-      ops::row_scale(row, vocab, 1 / sum);
-      row[target[i]] -= 1;
+      if (narrow) {
+        std::uint16_t* const to = halves + i * row_stride(gradient);
+        ops::row_scale_to_bfloat16(row, vocab, 1 / sum, to);
+        const float gradient_of_target = row[target[i]] / sum - 1;
+        ops::row_to_bfloat16(&gradient_of_target, to + target[i], 1);
+      } else if (gradient.defined()) {
+        ops::row_scale(row, vocab, 1 / sum);
+        row[target[i]] -= 1;
+      }
     }
   });
 }
@@ -71,12 +81,15 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       const std::int64_t last = std::min(rows, first + step);
       const at::Tensor chunk = operand(hidden.slice(0, first, last), bfloat16);
       const at::Tensor logits = logits_of(chunk, *classifier, bias.value_or(at::Tensor()));
-      softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, gradient);
+      at::Tensor grad;
+      if (gradient) {
+        grad = bfloat16 ? result_matrix(logits.size(0), logits.size(1), at::kBFloat16) : logits;
+      }
+      softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, grad);
       if (!gradient) continue;
-      const at::Tensor grad = operand(logits, bfloat16);
       classifier->backward(grad, grad_hidden.slice(0, first, last));
       add_product({grad, true}, {chunk}, grad_weight);
-      if (bias) grad_bias.add_(logits.sum(0));
+      if (bias) grad_bias.add_(at::sum(grad, 0, false, at::kFloat));
     }
     if (gradient) context->save_for_backward({grad_hidden, grad_weight, grad_bias});
     return losses.sum(at::kDouble).to(at::kFloat);
@@ -111,7 +124,7 @@ at::Tensor linear_negative_log_likelihood(const at::Tensor& hidden_RD, const Lin
     const std::int64_t last = std::min(rows, first + step);
     const at::Tensor logits =
         logits_of(operand(hidden.slice(0, first, last), bfloat16), weight, classifier.bias());
-    softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, false);
+    softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, {});
   }
   return losses;
 }

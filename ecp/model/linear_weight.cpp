@@ -7,12 +7,12 @@
 namespace ecp {
 namespace {
 
-const std::uint16_t* halves_of(const at::Tensor& t) {
-  return static_cast<const std::uint16_t*>(t.const_data_ptr());
+ops::OperandRows operand_rows(const at::Tensor& t) {
+  return {static_cast<const std::uint16_t*>(t.const_data_ptr()), row_stride(t)};
 }
 
 ops::ProductRows rows_of(const at::Tensor& t, bool accumulate) {
-  return {t.mutable_data_ptr(), t.scalar_type() == at::kFloat, accumulate};
+  return {t.mutable_data_ptr(), row_stride(t), t.scalar_type() == at::kFloat, accumulate};
 }
 
 }  // namespace
@@ -26,7 +26,7 @@ void LinearWeight::forward(const at::Tensor& x, const at::Tensor& bias, const at
       add_product({x}, {weight_, true}, y);
     }
   } else if (ops::PackedWeight::available()) {
-    packed().forward(x.size(0), halves_of(x), bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+    packed().forward(x.size(0), operand_rows(x), bias.defined() ? bias.const_data_ptr<float>() : nullptr,
                      rows_of(y, false));
   } else {
     const at::Tensor wide = product({x}, {halves(), true});
@@ -38,7 +38,7 @@ void LinearWeight::backward(const at::Tensor& y_grad, const at::Tensor& x_grad, 
   if (y_grad.scalar_type() == at::kFloat) {
     accumulate ? add_product({y_grad}, {weight_}, x_grad) : multiply({y_grad}, {weight_}, x_grad);
   } else if (ops::PackedWeight::available()) {
-    packed().backward(y_grad.size(0), halves_of(y_grad), rows_of(x_grad, accumulate));
+    packed().backward(y_grad.size(0), operand_rows(y_grad), rows_of(x_grad, accumulate));
   } else {
     const at::Tensor wide = product({y_grad}, {halves()});
     accumulate ? x_grad.add_(wide) : x_grad.copy_(wide);
@@ -49,7 +49,7 @@ std::int64_t LinearWeight::changes() const { return static_cast<std::int64_t>(we
 
 const ops::PackedWeight& LinearWeight::packed() {
   if (copied_ != changes()) {
-    if (!packed_) packed_ = std::make_unique<ops::PackedWeight>(weight_.size(0), weight_.size(1));
+    if (!packed_) packed_ = ops::PackedWeight::make(weight_.size(0), weight_.size(1));
     packed_->assign(weight_.const_data_ptr<float>());
     copied_ = changes();
   }

@@ -22,8 +22,8 @@ class LinearWeight : public torch::CustomClassHolder {
 
   [[nodiscard]] const at::Tensor& tensor() const { return weight_; }
 
-  /// y = x · weightᵀ + bias. x [rows, in] and y [rows, out], contiguous, both float32 or x bfloat16 and y
-  /// either; sums are float32. bias: float32 [out] or undefined. y may be uninitialised.
+  /// y = x · weightᵀ + bias. x [rows, in] and y [rows, out], rows contiguous, both float32 or x bfloat16 and
+  /// y either; sums are float32. bias: float32 [out] or undefined. y may be uninitialised.
   void forward(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& y);
   /// x_grad = y_grad · weight, or += if `accumulate`; dtypes as in `forward`.
   void backward(const at::Tensor& y_grad, const at::Tensor& x_grad, bool accumulate = false);

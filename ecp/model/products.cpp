@@ -2,7 +2,10 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "ecp/ops/blas.h"
+#include "ecp/ops/packed_weight.h"
 
 namespace ecp {
 namespace {
@@ -11,16 +14,16 @@ std::int64_t rows_of(const Operand& x) { return x.tensor.size(x.transposed ? 1 :
 std::int64_t columns_of(const Operand& x) { return x.tensor.size(x.transposed ? 0 : 1); }
 
 ops::Matrix<const float> floats(const Operand& x) {
-  return {x.tensor.const_data_ptr<float>(), x.tensor.size(1), x.transposed};
+  return {x.tensor.const_data_ptr<float>(), row_stride(x.tensor), x.transposed};
 }
 
 ops::Matrix<const std::uint16_t> halves(const Operand& x) {
-  return {static_cast<const std::uint16_t*>(x.tensor.const_data_ptr()), x.tensor.size(1), x.transposed};
+  return {static_cast<const std::uint16_t*>(x.tensor.const_data_ptr()), row_stride(x.tensor), x.transposed};
 }
 
 void multiply_floats(const Operand& a, const Operand& b, float beta, const at::Tensor& c) {
   ops::gemm(rows_of(a), columns_of(b), columns_of(a), 1.0f, floats(a), floats(b), beta,
-            {c.mutable_data_ptr<float>(), c.size(1)});
+            {c.mutable_data_ptr<float>(), row_stride(c)});
 }
 
 /// c = or += a · b with bfloat16 operands and float32 c.
@@ -52,6 +55,17 @@ at::Tensor product(Operand a, Operand b) {
   at::Tensor c = at::empty({rows_of(a), columns_of(b)}, at::kFloat);
   multiply(a, b, c);
   return c;
+}
+
+std::int64_t row_stride(const at::Tensor& matrix) {
+  return std::max(matrix.stride(0), matrix.size(1));  // a single row's stride may be anything
+}
+
+at::Tensor result_matrix(std::int64_t rows, std::int64_t columns, at::ScalarType dtype) {
+  if (!ops::PackedWeight::writes_lines()) return at::empty({rows, columns}, dtype);
+  constexpr std::int64_t line = 64;  // bytes
+  const std::int64_t multiple = line / static_cast<std::int64_t>(c10::elementSize(dtype));
+  return at::empty({rows, (columns + multiple - 1) / multiple * multiple}, dtype).slice(1, 0, columns);
 }
 
 at::Tensor as_matrix(const at::Tensor& x, at::ScalarType dtype) {

@@ -5,7 +5,9 @@
 #include <algorithm>
 
 #include "ecp/base/error.h"
+#include "ecp/kernels/amx_matmul.h"
 #include "ecp/ops/onednn.h"
+#include "ecp/ops/tile_products.h"
 
 // The BLAS interface of the library that LibTorch is linked to.
 extern "C" {
@@ -96,6 +98,10 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, Matrix<c
 
 bool gemm_bfloat16(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const std::uint16_t> a,
                    Matrix<const std::uint16_t> b, bool accumulate, float* c) {
+  if (kernels::amx::has_matmul()) {
+    multiply_on_tiles(m, n, k, a, b, accumulate, c);
+    return true;
+  }
   using Memory = dnnl::memory;
   using Type = Memory::data_type;
   dnnl::stream& stream = onednn_stream();

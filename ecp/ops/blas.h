@@ -20,7 +20,8 @@ void gemm(std::int64_t m, std::int64_t n, std::int64_t k, double alpha, Matrix<c
           Matrix<const double> b, double beta, Matrix<double> c);
 
 /// Elements as bfloat16's 16 bits; products are summed in float32. C = A · B, or C += A · B if `accumulate`;
-/// C is contiguous. Returns false, having done nothing, on a machine where oneDNN has no kernel for it.
+/// C is contiguous. On tiles of AMX where the machine has them, else by oneDNN; returns false, having done
+/// nothing, where that has no kernel for it.
 bool gemm_bfloat16(std::int64_t m, std::int64_t n, std::int64_t k, Matrix<const std::uint16_t> a,
                    Matrix<const std::uint16_t> b, bool accumulate, float* c);
 

@@ -84,17 +84,24 @@ void row_scale(float* HWY_RESTRICT x, std::int64_t count, float factor) {
   for (; i < count; ++i) x[i] *= factor;
 }
 
+HWY_INLINE std::uint16_t to_bfloat16(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  const std::uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1u);
+  return static_cast<std::uint16_t>((x != x ? bits | 0x400000u : rounded) >> 16);
+}
+
+void row_scale_to_bfloat16(const float* HWY_RESTRICT x, std::int64_t count, float factor,
+                           std::uint16_t* HWY_RESTRICT out) {
+  for (std::int64_t i = 0; i < count; ++i) out[i] = to_bfloat16(x[i] * factor);
+}
+
 void row_to_float(const std::uint16_t* HWY_RESTRICT bfloat16, float* HWY_RESTRICT out, std::int64_t count) {
   for (std::int64_t i = 0; i < count; ++i)
     out[i] = std::bit_cast<float>(static_cast<std::uint32_t>(bfloat16[i]) << 16);
 }
 
 void row_to_bfloat16(const float* HWY_RESTRICT x, std::uint16_t* HWY_RESTRICT out, std::int64_t count) {
-  for (std::int64_t i = 0; i < count; ++i) {
-    const auto bits = std::bit_cast<std::uint32_t>(x[i]);
-    const std::uint32_t rounded = bits + 0x7FFFu + (bits >> 16 & 1u);
-    out[i] = static_cast<std::uint16_t>((x[i] != x[i] ? bits | 0x400000u : rounded) >> 16);
-  }
+  for (std::int64_t i = 0; i < count; ++i) out[i] = to_bfloat16(x[i]);
 }
 
 }  // namespace ecp::ops::HWY_NAMESPACE
@@ -106,6 +113,7 @@ namespace ecp::ops {
 HWY_EXPORT(row_max);
 HWY_EXPORT(row_exp);
 HWY_EXPORT(row_scale);
+HWY_EXPORT(row_scale_to_bfloat16);
 HWY_EXPORT(row_to_float);
 HWY_EXPORT(row_to_bfloat16);
 
@@ -115,6 +123,9 @@ float row_exp(float* x, std::int64_t count, float shift) {
 }
 void row_scale(float* x, std::int64_t count, float factor) {
   HWY_DYNAMIC_DISPATCH(row_scale)(x, count, factor);
+}
+void row_scale_to_bfloat16(const float* x, std::int64_t count, float factor, std::uint16_t* out) {
+  HWY_DYNAMIC_DISPATCH(row_scale_to_bfloat16)(x, count, factor, out);
 }
 void row_to_float(const std::uint16_t* bfloat16, float* out, std::int64_t count) {
   HWY_DYNAMIC_DISPATCH(row_to_float)(bfloat16, out, count);

@@ -15,6 +15,9 @@ float row_exp(float* x, std::int64_t count, float shift);
 /// x ← x · factor.
 void row_scale(float* x, std::int64_t count, float factor);
 
+/// out = x · factor in bfloat16, rounded to nearest even.
+void row_scale_to_bfloat16(const float* x, std::int64_t count, float factor, std::uint16_t* out);
+
 /// bfloat16 as its 16 bits; to bfloat16 rounds to nearest even.
 void row_to_float(const std::uint16_t* bfloat16, float* out, std::int64_t count);
 void row_to_bfloat16(const float* x, std::uint16_t* out, std::int64_t count);

@@ -11,8 +11,8 @@
 namespace ecp::ops {
 namespace {
 
-const std::uint16_t* halves(const at::Tensor& t) {
-  return static_cast<const std::uint16_t*>(t.const_data_ptr());
+OperandRows halves(const at::Tensor& t) {
+  return {static_cast<const std::uint16_t*>(t.const_data_ptr()), t.size(1)};
 }
 
 /// |got − want| against what sums of `depth` products, and rounding to bfloat16 if not `wide`, may differ by.
@@ -30,8 +30,9 @@ class PackedWeights : public testing::Test {
 };
 
 TEST_F(PackedWeights, AgreeWithTheDefinitionForAnyNumberOfRows) {
-  for (const auto& [out, in] : {std::pair{1, 1}, {8, 16}, {37, 65}, {129, 31}, {300, 256}}) {
-    PackedWeight packed(out, in);
+  for (const auto& [out, in] : {std::pair{1, 1}, {8, 16}, {37, 65}, {129, 31}, {300, 256}, {2200, 40}}) {
+    const auto made = PackedWeight::make(out, in);
+    PackedWeight& packed = *made;
     for (int time = 0; time < 2; ++time) {  // other values in the same memory
       const at::Tensor weight = at::randn({out, in}), bias = at::randn({out});
       packed.assign(weight.const_data_ptr<float>());
@@ -44,12 +45,12 @@ TEST_F(PackedWeights, AgreeWithTheDefinitionForAnyNumberOfRows) {
             return at::full({rows, columns}, value, wide ? at::kFloat : at::kBFloat16);
           };
           const auto to = [&](const at::Tensor& t, bool accumulate) {
-            return ProductRows{t.mutable_data_ptr(), wide, accumulate};
+            return ProductRows{t.mutable_data_ptr(), t.size(1), wide, accumulate};
           };
           const at::Tensor x = at::randn({rows, in}).to(at::kBFloat16);
           const at::Tensor grad = at::randn({rows, out}).to(at::kBFloat16);
           if (rows == 0) {
-            packed.forward(0, nullptr, nullptr, {nullptr});
+            packed.forward(0, {nullptr, in}, nullptr, {nullptr, out});
             continue;
           }
           const at::Tensor y = at::mm(x.to(at::kDouble), exact.t()), dx = at::mm(grad.to(at::kDouble), exact);
@@ -70,8 +71,8 @@ TEST_F(PackedWeights, AgreeWithTheDefinitionForAnyNumberOfRows) {
 }
 
 TEST_F(PackedWeights, RefuseToBeEmpty) {
-  EXPECT_THROW(PackedWeight(0, 4), Error);
-  EXPECT_THROW(PackedWeight(4, 0), Error);
+  EXPECT_THROW(PackedWeight::make(0, 4), Error);
+  EXPECT_THROW(PackedWeight::make(4, 0), Error);
 }
 
 }  // namespace

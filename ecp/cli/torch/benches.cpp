@@ -15,7 +15,7 @@
 #include "ecp/model/cross_entropy.h"
 #include "ecp/ops/blas.h"
 #include "ecp/ops/interval_attention.h"
-#include "ecp/ops/packed_weight.h"
+#include "ecp/ops/onednn_weight.h"
 #include "ecp/train/synthetic_training.h"
 
 namespace ecp::cli {
@@ -39,6 +39,7 @@ double cpu_seconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+/// A product of a library: what a machine does without this program's kernels.
 class Product {
  public:
   /// Fails where there are no kernels for bfloat16.
@@ -56,7 +57,8 @@ class Product {
   void multiply() {
     float* y = y_.mutable_data_ptr<float>();
     if (packed_) {
-      packed_->forward(rows, static_cast<const std::uint16_t*>(x_.const_data_ptr()), nullptr, {y, true});
+      packed_->forward(rows, {static_cast<const std::uint16_t*>(x_.const_data_ptr()), inner}, nullptr,
+                       {y, columns, true});
     } else {
       ops::gemm(rows, columns, inner, 1.0f, {x_.const_data_ptr<float>(), inner},
                 {weight_.const_data_ptr<float>(), inner, true}, 0.0f, {y, columns});
@@ -67,7 +69,7 @@ class Product {
  private:
   static constexpr std::int64_t rows = 2048, inner = 768, columns = 3072;
   at::Tensor x_, y_, weight_;
-  std::optional<ops::PackedWeight> packed_;
+  std::optional<ops::OneDnnWeight> packed_;
 };
 
 /// A Bench that lacks its works.

@@ -1,0 +1,42 @@
+// Products of matrices in bfloat16 on tiles of AMX, summed in float32: a linear layer's forward and the
+// gradients of its input and of its weight.
+#pragma once
+
+#include <cstdint>
+
+#include "ecp/kernels/matrix.h"
+
+namespace ecp::kernels::amx {
+
+/// Whether this machine, and ECP_CPU_ISA, let `matmul` run.
+bool has_matmul();
+
+/// Elements of bfloat16 that a right operand [inner, columns] takes in the form of tiles.
+std::int64_t right_elements(std::int64_t inner, std::int64_t columns);
+
+/// A matrix in the form of a right operand: [panels of 32 columns, steps of 32 along the sum, 2] tiles; what
+/// is beyond its edges is zero. `to` starts a line of memory. T is float, then rounded to nearest even, or
+/// std::uint16_t with bfloat16's bits. Works on bands [begin, end) of 32 stored rows each.
+template <class T>
+void pack_right(Matrix<const T> from, std::int64_t inner, std::int64_t columns, std::uint16_t* to,
+                std::int64_t begin, std::int64_t end);
+std::int64_t right_bands(bool transposed, std::int64_t inner, std::int64_t columns);
+
+/// result = left · right + bias, [rows, columns].
+struct MatMul {
+  std::int64_t rows, inner, columns;
+  Matrix<const std::uint16_t> left;  // [rows, inner]
+  const std::uint16_t* right;        // as pack_right leaves it
+  const float* bias;                 // [columns], or null
+  void* result;                // rows of it, which lines of memory should begin: they are faster to write
+  std::int64_t result_stride;  // elements from one row to the next
+  bool wide;                   // float32, else bfloat16
+  bool accumulate;             // added to what is there
+};
+
+/// The work in tasks. A range of them on one thread costs less than the same tasks on several; the result
+/// doesn't depend on it.
+std::int64_t matmul_tasks(const MatMul& problem);
+void matmul(const MatMul& problem, std::int64_t begin, std::int64_t end);
+
+}  // namespace ecp::kernels::amx

@@ -1,0 +1,67 @@
+#include "ecp/ops/tile_products.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
+
+#include "ecp/kernels/amx_matmul.h"
+
+namespace ecp::ops {
+namespace {
+
+namespace amx = kernels::amx;
+
+at::Tensor right_operand(std::int64_t inner, std::int64_t columns) {
+  return at::empty({amx::right_elements(inner, columns)}, at::kBFloat16);
+}
+
+std::uint16_t* halves(const at::Tensor& t) { return static_cast<std::uint16_t*>(t.mutable_data_ptr()); }
+
+void multiply(const amx::MatMul& problem) {
+  at::parallel_for(0, amx::matmul_tasks(problem), 1,
+                   [&](std::int64_t begin, std::int64_t end) { amx::matmul(problem, begin, end); });
+}
+
+}  // namespace
+
+TileWeight::TileWeight(std::int64_t out, std::int64_t in)
+    : out_(out), in_(in), forward_(right_operand(in, out)), backward_(right_operand(out, in)) {}
+
+void TileWeight::assign(const float* weight) {
+  const kernels::Matrix<const float> rows{weight, in_};
+  // Bands of both are 32 rows of the weight, read once.
+  at::parallel_for(0, amx::right_bands(false, out_, in_), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t band = begin; band < end; ++band) {
+      amx::pack_right(rows.t(), in_, out_, halves(forward_), band, band + 1);
+      amx::pack_right(rows, out_, in_, halves(backward_), band, band + 1);
+    }
+  });
+}
+
+void TileWeight::forward(std::int64_t rows, OperandRows x, const float* bias, ProductRows y) const {
+  multiply(
+      {rows, in_, out_, {x.data, x.stride}, halves(forward_), bias, y.data, y.stride, y.wide, y.accumulate});
+}
+
+void TileWeight::backward(std::int64_t rows, OperandRows y_grad, ProductRows x_grad) const {
+  multiply({rows,
+            out_,
+            in_,
+            {y_grad.data, y_grad.stride},
+            halves(backward_),
+            nullptr,
+            x_grad.data,
+            x_grad.stride,
+            x_grad.wide,
+            x_grad.accumulate});
+}
+
+void multiply_on_tiles(std::int64_t m, std::int64_t n, std::int64_t k, kernels::Matrix<const std::uint16_t> a,
+                       kernels::Matrix<const std::uint16_t> b, bool accumulate, float* c) {
+  const at::Tensor right = right_operand(k, n);
+  at::parallel_for(0, amx::right_bands(b.transposed, k, n), 1, [&](std::int64_t begin, std::int64_t end) {
+    amx::pack_right(b, k, n, halves(right), begin, end);
+  });
+  multiply({m, k, n, a, halves(right), nullptr, c, n, true, accumulate});
+}
+
+}  // namespace ecp::ops
