@@ -21,7 +21,7 @@ constexpr std::int64_t side = 32;           // rows of a block's parts, columns 
 constexpr std::int64_t part = side * side;  // elements of two tiles of an operand, and of four of sums
 constexpr std::int64_t block_elements = std::int64_t{1} << 19;  // of the left operand: 1 MB
 // Longer sums are made in chunks, a block's sums of so many panels kept between them.
-constexpr std::int64_t chunk_steps = 64;
+constexpr std::int64_t chunk_steps = 32;
 constexpr std::int64_t group_panels = 32;
 
 constexpr std::int64_t parts_of(std::int64_t count) { return (count + side - 1) / side; }
