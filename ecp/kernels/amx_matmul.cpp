@@ -1,7 +1,6 @@
 #include "ecp/kernels/amx_matmul.h"
 
 #include <algorithm>
-#include <type_traits>
 
 #include "ecp/base/parallel.h"
 #include "ecp/kernels/amx.h"

@@ -4,9 +4,12 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "ecp/base/error.h"
+#include "ecp/ops/onednn_weight.h"
 
 namespace ecp::ops {
 namespace {
@@ -29,44 +32,54 @@ class PackedWeights : public testing::Test {
   }
 };
 
-TEST_F(PackedWeights, AgreeWithTheDefinitionForAnyNumberOfRows) {
-  for (const auto& [out, in] : {std::pair{1, 1}, {8, 16}, {37, 65}, {129, 31}, {300, 256}, {2200, 40}}) {
-    const auto made = PackedWeight::make(out, in);
-    PackedWeight& packed = *made;
-    for (int time = 0; time < 2; ++time) {  // other values in the same memory
-      const at::Tensor weight = at::randn({out, in}), bias = at::randn({out});
-      packed.assign(weight.const_data_ptr<float>());
-      const at::Tensor exact = weight.to(at::kBFloat16).to(at::kDouble);
-      for (const std::int64_t rows : {0, 1, 2, 31, 64, 700}) {
-        for (const bool wide : {false, true}) {
-          const std::string what = std::to_string(rows) + " rows, [" + std::to_string(out) + ", " +
-                                   std::to_string(in) + "]" + (wide ? ", wide" : "");
-          const auto table = [&](std::int64_t columns, double value) {
-            return at::full({rows, columns}, value, wide ? at::kFloat : at::kBFloat16);
-          };
-          const auto to = [&](const at::Tensor& t, bool accumulate) {
-            return ProductRows{t.mutable_data_ptr(), t.size(1), wide, accumulate};
-          };
-          const at::Tensor x = at::randn({rows, in}).to(at::kBFloat16);
-          const at::Tensor grad = at::randn({rows, out}).to(at::kBFloat16);
-          if (rows == 0) {
-            packed.forward(0, {nullptr, in}, nullptr, {nullptr, out});
-            continue;
-          }
-          const at::Tensor y = at::mm(x.to(at::kDouble), exact.t()), dx = at::mm(grad.to(at::kDouble), exact);
-          const at::Tensor got = table(out, NAN), biased = table(out, NAN), got_dx = table(in, NAN);
-          packed.forward(rows, halves(x), nullptr, to(got, false));
-          expect_near(got, y, wide, what);
-          packed.forward(rows, halves(x), bias.const_data_ptr<float>(), to(biased, false));
-          expect_near(biased, y + bias, wide, what + ", bias");
-          packed.backward(rows, halves(grad), to(got_dx, false));
-          expect_near(got_dx, dx, wide, what + ", backward");
-          const at::Tensor sum = table(in, 4);
-          packed.backward(rows, halves(grad), to(sum, true));
-          expect_near(sum, dx + 4, wide, what + ", added");
+/// What is fastest here, and oneDNN's if that is another.
+std::vector<std::unique_ptr<PackedWeight>> all_forms(std::int64_t out, std::int64_t in) {
+  std::vector<std::unique_ptr<PackedWeight>> forms;
+  forms.push_back(PackedWeight::make(out, in));
+  if (OneDnnWeight::available()) forms.push_back(std::make_unique<OneDnnWeight>(out, in));
+  return forms;
+}
+
+void check(PackedWeight& packed, std::int64_t out, std::int64_t in) {
+  for (int time = 0; time < 2; ++time) {  // other values in the same memory
+    const at::Tensor weight = at::randn({out, in}), bias = at::randn({out});
+    packed.assign(weight.const_data_ptr<float>());
+    const at::Tensor exact = weight.to(at::kBFloat16).to(at::kDouble);
+    for (const std::int64_t rows : {0, 1, 2, 31, 64, 700}) {
+      for (const bool wide : {false, true}) {
+        const std::string what = std::to_string(rows) + " rows, [" + std::to_string(out) + ", " +
+                                 std::to_string(in) + "]" + (wide ? ", wide" : "");
+        const auto table = [&](std::int64_t columns, double value) {
+          return at::full({rows, columns}, value, wide ? at::kFloat : at::kBFloat16);
+        };
+        const auto to = [&](const at::Tensor& t, bool accumulate) {
+          return ProductRows{t.mutable_data_ptr(), t.size(1), wide, accumulate};
+        };
+        const at::Tensor x = at::randn({rows, in}).to(at::kBFloat16);
+        const at::Tensor grad = at::randn({rows, out}).to(at::kBFloat16);
+        if (rows == 0) {
+          packed.forward(0, {nullptr, in}, nullptr, {nullptr, out});
+          continue;
         }
+        const at::Tensor y = at::mm(x.to(at::kDouble), exact.t()), dx = at::mm(grad.to(at::kDouble), exact);
+        const at::Tensor got = table(out, NAN), biased = table(out, NAN), got_dx = table(in, NAN);
+        packed.forward(rows, halves(x), nullptr, to(got, false));
+        expect_near(got, y, wide, what);
+        packed.forward(rows, halves(x), bias.const_data_ptr<float>(), to(biased, false));
+        expect_near(biased, y + bias, wide, what + ", bias");
+        packed.backward(rows, halves(grad), to(got_dx, false));
+        expect_near(got_dx, dx, wide, what + ", backward");
+        const at::Tensor sum = table(in, 4);
+        packed.backward(rows, halves(grad), to(sum, true));
+        expect_near(sum, dx + 4, wide, what + ", added");
       }
     }
+  }
+}
+
+TEST_F(PackedWeights, AgreeWithTheDefinitionForAnyNumberOfRows) {
+  for (const auto& [out, in] : {std::pair{1, 1}, {8, 16}, {37, 65}, {129, 31}, {300, 256}, {2200, 40}}) {
+    for (const auto& packed : all_forms(out, in)) check(*packed, out, in);
   }
 }
 
