@@ -94,9 +94,9 @@ void add_bench(CLI::App& app) {
   bench->require_subcommand(1);
   add_decode(*bench);
   add_torch_command(*bench, "bench attention",
-                    "Attention, forward and backward, beside the best matrix product");
-  add_torch_command(*bench, "bench train", "Whole training steps beside the best matrix product");
-  add_torch_command(*bench, "bench loss", "Classifier and loss beside the best matrix product");
+                    "Attention, forward and backward, beside a library's matrix product");
+  add_torch_command(*bench, "bench train", "Whole training steps beside a library's matrix product");
+  add_torch_command(*bench, "bench loss", "Classifier and loss beside a library's matrix product");
   bench->footer(
       "What is measured and what bounds it take turns; operations are those that the model asks for: nothing "
       "that\n"

@@ -63,56 +63,15 @@ ECP_AMX_BEGIN
 namespace ecp::kernels::amx {
 namespace {
 
-/// 32 elements of a stored row, rounded to bfloat16; of the last `left` of them what is there.
-HWY_INLINE __m512i words_of(const std::uint16_t* from, std::int64_t left) {
-  return left >= side ? _mm512_loadu_si512(from) : _mm512_maskz_loadu_epi16(first_of_32(left), from);
-}
-HWY_INLINE __m512i words_of(const float* from, std::int64_t left) {
-  return rounded(_mm512_maskz_loadu_ps(first_of_16(left), from),
-                 _mm512_maskz_loadu_ps(first_of_16(left - 16), from + 16));
-}
-
 HWY_INLINE __m512 widened(__m256i words) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
 }
 
-/// 32 rows of 32 columns of a stored matrix, those beyond its edges zero.
-template <class T>
-struct Square {
-  const T* from;
-  std::int64_t stride, rows, columns;  // how many are there
-
-  [[nodiscard]] HWY_INLINE __m512i row(std::int64_t i) const {
-    return i < rows ? words_of(from + i * stride, columns) : _mm512_setzero_si512();
-  }
-  /// As the two tiles of a left operand whose rows they are.
-  HWY_INLINE void as_left(std::uint16_t* to) const {
-    for (std::int64_t i = 0; i < side; ++i) _mm512_store_si512(to + i * side, row(i));
-  }
-  /// As those of a right operand that sums over rows.
-  HWY_INLINE void as_right(std::uint16_t* to) const {
-    for (std::int64_t i = 0; i < side; i += 2) {
-      __m512i low, high;
-      pair_up(row(i), row(i + 1), low, high);
-      _mm512_store_si512(to + i * tile, low);
-      _mm512_store_si512(to + i * tile + tile_elements, high);
-    }
-  }
-  /// As those of a right operand whose columns are rows here.
-  HWY_INLINE void as_right_columns(std::uint16_t* to) const {
-    for (std::int64_t first = 0; first < side; first += tile, to += tile_elements) {
-      __m512i words[16];
-      for (std::int64_t i = 0; i < tile; ++i) words[i] = row(first + i);
-      transpose(words);
-      for (std::int64_t i = 0; i < tile; ++i) _mm512_store_si512(to + i * side, words[i]);
-    }
-  }
-};
-
-template <class T>
-Square<T> square_at(Matrix<const T> x, std::int64_t rows, std::int64_t columns, std::int64_t row,
-                    std::int64_t column) {
-  return {x.data + row * x.stride + column, x.stride, rows - row, columns - column};
+HalfRows rows_from(Matrix<const std::uint16_t> x, std::int64_t row, std::int64_t column) {
+  return {x.data + row * x.stride + column, x.stride};
+}
+WideRows rows_from(Matrix<const float> x, std::int64_t row, std::int64_t column) {
+  return {x.data + row * x.stride + column, x.stride};
 }
 
 /// Rows of sums that are still to be written: of a panel and up to 32 rows.
@@ -247,7 +206,7 @@ class Worker {
 
   static HWY_INLINE void write_halves(__m512 low, __m512 high, std::uint16_t* to, std::int64_t columns) {
     if constexpr (accumulate) {
-      const __m512i before = words_of(to, columns);
+      const __m512i before = words_at(HalfRows{to, 0}, 0, 1, 0, columns);
       low = _mm512_add_ps(low, widened(_mm512_castsi512_si256(before)));
       high = _mm512_add_ps(high, widened(_mm512_extracti64x4_epi64(before, 1)));
       _mm512_mask_storeu_epi16(to, first_of_32(columns), rounded(low, high));
@@ -267,11 +226,12 @@ class Worker {
     const auto pack = [&](std::int64_t i, std::int64_t step) {
       const std::int64_t row = (parts.begin + i) * side, at = (steps.begin + step) * side;
       std::uint16_t* const tiles = to + (i * depth + step) * part;
+      const std::int64_t rows = std::min(side, p_.rows - row), inner = std::min(side, p_.inner - at);
       if (p_.left.transposed) {
-        square_at(p_.left, p_.inner, p_.rows, at, row).as_right(pairs);
+        pack_right_rows(rows_from(p_.left, at, row), side, inner, rows, 1, pairs);
         transpose_tiles(pairs, 2, tiles);
       } else {
-        square_at(p_.left, p_.rows, p_.inner, row, at).as_left(tiles);
+        pack_left(rows_from(p_.left, row, at), side, rows, inner, 1, tiles);
       }
     };
     if (p_.left.transposed) {  // stored rows are read one after the other
@@ -311,13 +271,13 @@ void pack_right(Matrix<const T> from, std::int64_t inner, std::int64_t columns, 
   for (std::int64_t band = begin; band < end; ++band) {
     if (from.transposed) {
       for (std::int64_t step = 0; step < steps; ++step) {
-        square_at(from, columns, inner, band * side, step * side)
-            .as_right_columns(to + (band * steps + step) * part);
+        pack_right(rows_from(from, band * side, step * side), side, columns - band * side,
+                   inner - step * side, 1, to + (band * steps + step) * part);
       }
     } else {
       for (std::int64_t panel = 0; panel < panels; ++panel) {
-        square_at(from, inner, columns, band * side, panel * side)
-            .as_right(to + (panel * steps + band) * part);
+        pack_right_rows(rows_from(from, band * side, panel * side), side, inner - band * side,
+                        columns - panel * side, 1, to + (panel * steps + band) * part);
       }
     }
   }

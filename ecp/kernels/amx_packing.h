@@ -65,6 +65,25 @@ HWY_INLINE __m512i words_at(HalfRows rows, std::int64_t row, std::int64_t count,
   return _mm512_maskz_loadu_epi16(first_of_32(left), from);
 }
 
+/// Two vectors as bfloat16, `low` first.
+HWY_INLINE __m512i rounded(__m512 low, __m512 high) {
+  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
+}
+
+/// The same of float32, rounded.
+struct WideRows {
+  const float* data;
+  std::int64_t stride;
+};
+HWY_INLINE __m512i words_at(WideRows rows, std::int64_t row, std::int64_t count, std::int64_t step,
+                            std::int64_t width) {
+  if (row >= count) return _mm512_setzero_si512();
+  const float* from = rows.data + row * rows.stride + step * depth;
+  const std::int64_t left = width - step * depth;
+  return rounded(_mm512_maskz_loadu_ps(first_of_16(left), from),
+                 _mm512_maskz_loadu_ps(first_of_16(left - 16), from + 16));
+}
+
 /// Sixteen vectors of sixteen words, [row, word], become [word, row].
 HWY_INLINE void transpose(__m512i (&x)[16]) {
   __m512i y[16];
@@ -107,7 +126,8 @@ inline void pack_left(HalfRows from, std::int64_t rows, std::int64_t count, std:
 }
 
 /// Rows as a right operand's columns: to [rows / 16, steps] tiles.
-inline void pack_right(HalfRows from, std::int64_t rows, std::int64_t count, std::int64_t width,
+template <class Rows>
+inline void pack_right(Rows from, std::int64_t rows, std::int64_t count, std::int64_t width,
                        std::int64_t steps, std::uint16_t* to) {
   for (std::int64_t first = 0; first < rows; first += tile) {
     for (std::int64_t step = 0; step < steps; ++step, to += tile_elements) {
@@ -129,7 +149,8 @@ HWY_INLINE void pair_up(__m512i a, __m512i b, __m512i& first, __m512i& last) {
 }
 
 /// Rows as those that a right operand sums over: to [rows / 32, 2 steps] tiles of 16 columns.
-inline void pack_right_rows(HalfRows from, std::int64_t rows, std::int64_t count, std::int64_t width,
+template <class Rows>
+inline void pack_right_rows(Rows from, std::int64_t rows, std::int64_t count, std::int64_t width,
                             std::int64_t steps, std::uint16_t* to) {
   for (std::int64_t first = 0; first < rows; first += depth, to += 2 * steps * tile_elements) {
     for (std::int64_t row = 0; row < depth; row += 2) {
@@ -156,10 +177,6 @@ inline void transpose_tiles(const std::uint16_t* from, std::int64_t tiles, std::
   }
 }
 
-/// Two vectors as bfloat16, `low` first.
-HWY_INLINE __m512i rounded(__m512 low, __m512 high) {
-  return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low));
-}
 /// Pairs of bfloat16: a's numbers, and above them b's.
 HWY_INLINE __m512i rounded_pairs(__m512 a, __m512 b) {
   const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7,
