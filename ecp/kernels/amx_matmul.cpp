@@ -4,6 +4,7 @@
 
 #include "ecp/base/parallel.h"
 #include "ecp/kernels/amx.h"
+#include "ecp/kernels/amx_matmul_results.h"
 #include "ecp/kernels/amx_packing.h"
 #include "ecp/kernels/isa.h"
 #include "ecp/kernels/prefetch.h"
@@ -63,10 +64,6 @@ ECP_AMX_BEGIN
 namespace ecp::kernels::amx {
 namespace {
 
-HWY_INLINE __m512 widened(__m256i words) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(words), 16));
-}
-
 HalfRows rows_from(Matrix<const std::uint16_t> x, std::int64_t row, std::int64_t column) {
   return {x.data + row * x.stride + column, x.stride};
 }
@@ -74,12 +71,10 @@ WideRows rows_from(Matrix<const float> x, std::int64_t row, std::int64_t column)
   return {x.data + row * x.stride + column, x.stride};
 }
 
-/// Rows of sums that are still to be written: of a panel and up to 32 rows.
+/// A part's sums of which rows from `next` on are still to be written.
 struct Finished {
   const float* sums = nullptr;  // [2, 2] tiles
-  std::byte* to = nullptr;      // row 0
-  std::int64_t next = 0, rows = 0, columns = 0;
-  __m512 bias[2];
+  std::int64_t next = 0, rows = 0;
 };
 
 struct MatMulScratch {
@@ -88,11 +83,15 @@ struct MatMulScratch {
   Scratch results;  // [2, 2, 2] tiles: sums that are being written, and the next ones
 };
 
-template <bool wide, bool accumulate>
+template <class Results>
 class Worker {
  public:
   Worker(const MatMul& problem, MatMulScratch& scratch)
-      : p_(problem), division_(problem), scratch_(scratch), results_(scratch.results.take(2 * part)) {}
+      : p_(problem),
+        division_(problem),
+        scratch_(scratch),
+        sums_(scratch.results.take(2 * part)),
+        results_(problem) {}
 
   void run(std::int64_t begin, std::int64_t end) {
     while (begin < end) {
@@ -155,64 +154,25 @@ class Worker {
   HWY_INLINE void finish(TileProduct& product, const std::uint16_t* ahead, std::int64_t each,
                          std::int64_t row_part, std::int64_t panel) {
     const std::int64_t row = row_part * side, column = panel * side;
-    auto* const to = static_cast<std::byte*>(p_.result) + (row * p_.result_stride + column) * element;
-    const std::int64_t rows = std::min(side, p_.rows - row);
-    if constexpr (accumulate) {
-      for (std::int64_t i = 0; i < rows; ++i) {
-        prefetch_line(to + i * p_.result_stride * element);
-        if constexpr (wide) prefetch_line(to + i * p_.result_stride * element + 64);
-      }
-    }
+    const Part here{row, std::min(side, p_.rows - row), column, std::min(side, p_.columns - column)};
+    results_.ask(here);
     sum(product, ahead, each);
     write_until(finished_.rows);
-    float* const results = results_ + turn_ * part;
+    product.to = sums_ + turn_ * part;
     turn_ = 1 - turn_;
-    product.to = results;
     product.end();
-    finished_ = {results, to, 0, rows, std::min(side, p_.columns - column), {}};
-    for (std::int64_t i = 0; i < 2; ++i) {
-      const __mmask16 there = first_of_16(finished_.columns - i * tile);
-      finished_.bias[i] = p_.bias == nullptr ? _mm512_setzero_ps()
-                                             : _mm512_maskz_loadu_ps(there, p_.bias + column + i * tile);
-    }
+    finished_ = {product.to, 0, here.rows};
+    results_.begin(here);
   }
 
   HWY_INLINE void write_until(std::int64_t end) {
     Finished& f = finished_;
+    if (f.next == end) return;
     for (; f.next < end; ++f.next) {
-      const float* const sums = f.sums + f.next / tile * 2 * tile_floats + f.next % tile * tile;
-      const __m512 low = _mm512_add_ps(_mm512_load_ps(sums), f.bias[0]);
-      const __m512 high = _mm512_add_ps(_mm512_load_ps(sums + tile_floats), f.bias[1]);
-      std::byte* const to = f.to + f.next * p_.result_stride * element;
-      if constexpr (wide) {
-        write_floats(low, reinterpret_cast<float*>(to), f.columns);
-        write_floats(high, reinterpret_cast<float*>(to) + tile, f.columns - tile);
-      } else {
-        write_halves(low, high, reinterpret_cast<std::uint16_t*>(to), f.columns);
-      }
+      const float* const row = f.sums + f.next / tile * 2 * tile_floats + f.next % tile * tile;
+      results_.write(f.next, _mm512_load_ps(row), _mm512_load_ps(row + tile_floats));
     }
-  }
-
-  static HWY_INLINE void write_floats(__m512 x, float* to, std::int64_t columns) {
-    const __mmask16 there = first_of_16(columns);
-    if constexpr (accumulate) {
-      _mm512_mask_storeu_ps(to, there, _mm512_add_ps(x, _mm512_maskz_loadu_ps(there, to)));
-    } else if (columns >= tile && reinterpret_cast<std::uintptr_t>(to) % 64 == 0) {
-      _mm512_stream_ps(to, x);
-    } else {
-      _mm512_mask_storeu_ps(to, there, x);
-    }
-  }
-
-  static HWY_INLINE void write_halves(__m512 low, __m512 high, std::uint16_t* to, std::int64_t columns) {
-    if constexpr (accumulate) {
-      const __m512i before = words_at(HalfRows{to, 0}, 0, 1, 0, columns);
-      low = _mm512_add_ps(low, widened(_mm512_castsi512_si256(before)));
-      high = _mm512_add_ps(high, widened(_mm512_extracti64x4_epi64(before, 1)));
-      _mm512_mask_storeu_epi16(to, first_of_32(columns), rounded(low, high));
-    } else {
-      store_words(rounded(low, high), to, 0, columns);
-    }
+    if (f.next == f.rows) results_.end();
   }
 
   /// A chunk of a block of the left operand, packed unless it is there from the group before.
@@ -246,20 +206,20 @@ class Worker {
     return to;
   }
 
-  static constexpr std::int64_t element = wide ? sizeof(float) : sizeof(std::uint16_t);
   const MatMul& p_;
   const Division division_;
   MatMulScratch& scratch_;
-  float* const results_;
+  float* const sums_;
+  Results results_;
   std::int64_t turn_ = 0, packed_block_ = -1, packed_chunk_ = -1;
   Finished finished_;
 };
 
-template <bool wide, bool accumulate>
+template <class Results>
 void run(const MatMul& problem, std::int64_t begin, std::int64_t end) {
   const Tiles tiles;
   with_scratch<MatMulScratch>(
-      true, [&](MatMulScratch& scratch) { Worker<wide, accumulate>(problem, scratch).run(begin, end); });
+      true, [&](MatMulScratch& scratch) { Worker<Results>(problem, scratch).run(begin, end); });
 }
 
 }  // namespace
@@ -290,8 +250,13 @@ template void pack_right(Matrix<const std::uint16_t>, std::int64_t, std::int64_t
 
 void matmul(const MatMul& problem, std::int64_t begin, std::int64_t end) {
   if (begin >= end) return;
-  const auto chosen = problem.wide ? (problem.accumulate ? run<true, true> : run<true, false>)
-                                   : (problem.accumulate ? run<false, true> : run<false, false>);
+  const auto chosen = [&] {
+    if (problem.gelu != nullptr)
+      return problem.gelu->pre == nullptr ? run<GeluResults> : run<GeluGradientResults>;
+    if (problem.wide)
+      return problem.accumulate ? run<PlainResults<true, true>> : run<PlainResults<true, false>>;
+    return problem.accumulate ? run<PlainResults<false, true>> : run<PlainResults<false, false>>;
+  }();
   chosen(problem, begin, end);
 }
 

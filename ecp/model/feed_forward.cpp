@@ -33,14 +33,15 @@ at::Tensor float_table(const at::Tensor& like) {
   return like.defined() ? at::empty(like.sizes(), at::kFloat) : at::Tensor();
 }
 
-at::Tensor float_zeros(const at::Tensor& like) {
-  return like.defined() ? at::zeros(like.sizes(), at::kFloat) : at::Tensor();
-}
-
 /// The layer's weights; gate is null without one.
 struct FeedForwardWeights {
   LinearWeightPtr up, gate, down;
 };
+
+/// Whether the products do the activation, which nothing follows then before they leave the core.
+bool gelu_in_products(const FeedForwardWeights& weights, const ops::DropoutKey& key, at::ScalarType dtype) {
+  return !weights.gate && key.probability == 0 && LinearWeight::has_gelu(dtype);
+}
 
 /// down(dropout(activation(up(x)))), with SwiGLU's gate(x) beside up(x), chunk by chunk. Of the inner rows,
 /// several times as wide as x, the pre-activations alone are kept for the backward.
@@ -57,14 +58,15 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
                             const FeedForwardWeights& weights, const ops::DropoutKey& key,
                             at::ScalarType dtype, bool gradient) {
     const at::Tensor rows = as_matrix(x, dtype), none;
-    const InnerBiases biases{up_bias.value_or(none), gate_bias.value_or(none)};
+    const PreActivations biases{up_bias.value_or(none), gate_bias.value_or(none)};
     const std::int64_t count = rows.size(0), width = weights.down->tensor().size(1);
     const std::int64_t step = rows_at_a_time(count, width, dtype);
     const auto table = [&](std::int64_t height) { return at::empty({height, width}, rows.options()); };
     const std::int64_t kept_rows = gradient ? count : step;
+    const bool in_product = gelu_in_products(weights, key, dtype);
     const PreActivations pre{table(kept_rows), weights.gate ? table(kept_rows) : none};
     const at::Tensor inner = table(step);
-    const InnerRows inner_rows(biases, key, x.size(1), width);
+    const InnerRows inner_rows(key, x.size(1), width);
     auto shape = x.sizes().vec();
     shape.back() = weights.down->tensor().size(0);
     const at::Tensor out = at::empty({count, shape.back()}, rows.options());
@@ -73,19 +75,25 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
       const at::Tensor chunk = part(rows, first, last), to = part(inner, 0, last - first);
       const PreActivations chunk_pre{part(pre.up, from, from + last - first),
                                      part(pre.gate, from, from + last - first)};
-      weights.up->forward(chunk, none, chunk_pre.up);
-      if (weights.gate) weights.gate->forward(chunk, none, chunk_pre.gate);
-      inner_rows.forward(chunk_pre, first, to);
+      if (in_product) {
+        weights.up->forward_gelu(chunk, biases.up, gradient ? chunk_pre.up : none, to);
+      } else {
+        weights.up->forward(chunk, biases.up, chunk_pre.up);
+        if (weights.gate) weights.gate->forward(chunk, biases.gate, chunk_pre.gate);
+        inner_rows.forward(chunk_pre, first, to);
+      }
       weights.down->forward(to, down_bias.value_or(none), part(out, first, last));
     }
     if (gradient) {
-      context->save_for_backward({rows, pre.up, pre.gate, biases.up, biases.gate});
+      context->save_for_backward({rows, pre.up, pre.gate});
       keep(*context, "up", weights.up);
       keep(*context, "gate", weights.gate);
       keep(*context, "down", weights.down);
       auto& data = context->saved_data;
       data["shape"] = x.sizes().vec();
       data["dtype"] = x.scalar_type();
+      data["up_bias"] = up_bias.has_value();
+      data["gate_bias"] = gate_bias.has_value();
       data["down_bias"] = down_bias.has_value();
       data["probability"] = key.probability;
       data["key"] = std::vector<std::int64_t>{static_cast<std::int64_t>(key.seed), key.step, key.layer};
@@ -98,7 +106,6 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
     const auto saved = context->get_saved_variables();
     const at::Tensor& rows = saved[0];
     const PreActivations pre{saved[1], saved[2]};
-    const InnerBiases biases{saved[3], saved[4]};
     const FeedForwardWeights weights{kept(*context, "up"), kept(*context, "gate"), kept(*context, "down")};
     auto& data = context->saved_data;
     const auto shape = data["shape"].toIntVector(), key_fields = data["key"].toIntVector();
@@ -113,10 +120,14 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
     const auto table = [&] { return at::empty({step, width}, rows.options()); };
     const at::Tensor inner = table();
     const PreActivations inner_grads{table(), gate.defined() ? table() : at::Tensor()};
-    const InnerRows inner_rows(biases, key, shape[1], width);
+    const InnerRows inner_rows(key, shape[1], width);
     const at::Tensor grad_x = at::empty(rows.sizes(), rows.options());
     const at::Tensor grad_up = float_table(up), grad_gate = float_table(gate), grad_down = float_table(down);
-    const InnerBiases bias_grads{float_zeros(biases.up), float_zeros(biases.gate)};
+    const auto bias_grad = [&](const char* bias) {
+      return data[bias].toBool() ? at::zeros({width}, at::kFloat) : at::Tensor();
+    };
+    const PreActivations bias_grads{bias_grad("up_bias"), bias_grad("gate_bias")};
+    const bool in_product = gelu_in_products(weights, key, rows.scalar_type());
     for (std::int64_t first = 0; first < count; first += step) {
       const std::int64_t last = std::min(count, first + step), height = last - first;
       const at::Tensor chunk = part(rows, first, last), chunk_grad = part(grad, first, last);
@@ -124,8 +135,14 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
       const PreActivations chunk_pre{part(pre.up, first, last), part(pre.gate, first, last)};
       const PreActivations chunk_grads{part(inner_grads.up, 0, height), part(inner_grads.gate, 0, height)};
       const auto add = first == 0 ? multiply : add_product;
-      weights.down->backward(chunk_grad, chunk_grads.up);  // the gradient of the inner rows
-      inner_rows.backward(chunk_pre, first, chunk_inner, chunk_grads, bias_grads);
+      if (in_product) {
+        const at::Tensor sum =
+            weights.down->backward_gelu(chunk_grad, chunk_pre.up, chunk_inner, chunk_grads.up);
+        if (bias_grads.up.defined()) bias_grads.up.add_(sum);
+      } else {
+        weights.down->backward(chunk_grad, chunk_grads.up);  // the gradient of the inner rows
+        inner_rows.backward(chunk_pre, first, chunk_inner, chunk_grads, bias_grads);
+      }
       add({chunk_grad, true}, {chunk_inner}, grad_down);
       add({chunk_grads.up, true}, {chunk}, grad_up);
       weights.up->backward(chunk_grads.up, chunk_grad_x);

@@ -15,28 +15,6 @@ namespace {
 
 constexpr std::int64_t rows_per_task = 32;  // fixed, so that sums don't depend on the number of threads
 
-const float* data_or_null(const at::Tensor& t) { return t.defined() ? t.const_data_ptr<float>() : nullptr; }
-
-/// Rows of pre-activations with their bias.
-class BiasedRows {
- public:
-  BiasedRows(const at::Tensor& rows, const at::Tensor& bias, std::int64_t width)
-      : rows_(rows, width), bias_(data_or_null(bias)), width_(width) {}
-
-  const float* read(std::int64_t i, std::vector<float>& buffer) const {
-    const float* row = rows_.read(i, buffer);
-    if (bias_ == nullptr) return row;
-    buffer.resize(static_cast<std::size_t>(width_));
-    row_add(row, bias_, buffer.data(), width_);
-    return buffer.data();
-  }
-
- private:
-  FloatRows rows_;
-  const float* bias_;
-  std::int64_t width_;
-};
-
 /// Sums of rows, one for each task.
 class TaskSums {
  public:
@@ -61,10 +39,8 @@ class TaskSums {
 
 }  // namespace
 
-InnerRows::InnerRows(InnerBiases biases, const ops::DropoutKey& dropout, std::int64_t window,
-                     std::int64_t width)
-    : biases_(std::move(biases)),
-      key_(dropout),
+InnerRows::InnerRows(const ops::DropoutKey& dropout, std::int64_t window, std::int64_t width)
+    : key_(dropout),
       window_(window),
       width_(width),
       threshold_(kernels::dropout_threshold(dropout.probability)) {
@@ -83,7 +59,7 @@ const float* InnerRows::dropout_factors(std::int64_t row, std::vector<float>& sc
 
 void InnerRows::forward(const PreActivations& pre, std::int64_t first, const at::Tensor& out) const {
   const bool gated = pre.gate.defined();
-  const BiasedRows ups(pre.up, biases_.up, width_), gates(gated ? pre.gate : pre.up, biases_.gate, width_);
+  const FloatRows ups(pre.up, width_), gates(gated ? pre.gate : pre.up, width_);
   const FloatRows to(out, width_);
   at::parallel_for(0, out.size(0), rows_per_task, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> up, gate, written, factors;
@@ -98,12 +74,12 @@ void InnerRows::forward(const PreActivations& pre, std::int64_t first, const at:
 }
 
 void InnerRows::backward(const PreActivations& pre, std::int64_t first, const at::Tensor& out,
-                         const PreActivations& grads, const InnerBiases& bias_grads) const {
+                         const PreActivations& grads, const PreActivations& sums) const {
   const std::int64_t rows = out.size(0), tasks = (rows + rows_per_task - 1) / rows_per_task;
   const bool gated = pre.gate.defined();
-  const BiasedRows ups(pre.up, biases_.up, width_), gates(gated ? pre.gate : pre.up, biases_.gate, width_);
+  const FloatRows ups(pre.up, width_), gates(gated ? pre.gate : pre.up, width_);
   const FloatRows to(out, width_), to_up(grads.up, width_), to_gate(gated ? grads.gate : grads.up, width_);
-  const TaskSums up_sums(bias_grads.up, tasks, width_), gate_sums(bias_grads.gate, tasks, width_);
+  const TaskSums up_sums(sums.up, tasks, width_), gate_sums(sums.gate, tasks, width_);
   at::parallel_for(0, tasks, 1, [&](std::int64_t begin, std::int64_t end) {
     std::vector<float> up, gate, written, written_up, written_gate, factors;
     for (std::int64_t task = begin; task < end; ++task) {

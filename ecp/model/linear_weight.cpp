@@ -11,6 +11,10 @@ ops::OperandRows operand_rows(const at::Tensor& t) {
   return {static_cast<const std::uint16_t*>(t.const_data_ptr()), row_stride(t)};
 }
 
+std::uint16_t* halves_or_null(const at::Tensor& t) {
+  return t.defined() ? static_cast<std::uint16_t*>(t.mutable_data_ptr()) : nullptr;
+}
+
 ops::ProductRows rows_of(const at::Tensor& t, bool accumulate) {
   return {t.mutable_data_ptr(), row_stride(t), t.scalar_type() == at::kFloat, accumulate};
 }
@@ -43,6 +47,26 @@ void LinearWeight::backward(const at::Tensor& y_grad, const at::Tensor& x_grad, 
     const at::Tensor wide = product({y_grad}, {halves()});
     accumulate ? x_grad.add_(wide) : x_grad.copy_(wide);
   }
+}
+
+bool LinearWeight::has_gelu(at::ScalarType dtype) {
+  return dtype == at::kBFloat16 && ops::PackedWeight::has_gelu();
+}
+
+void LinearWeight::forward_gelu(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& pre,
+                                const at::Tensor& activated) {
+  packed().forward_gelu(x.size(0), operand_rows(x), bias.defined() ? bias.const_data_ptr<float>() : nullptr,
+                        {halves_or_null(pre), halves_or_null(activated), activated.size(1)});
+}
+
+at::Tensor LinearWeight::backward_gelu(const at::Tensor& y_grad, const at::Tensor& pre,
+                                       const at::Tensor& activated, const at::Tensor& pre_grad) {
+  constexpr std::int64_t rows_of_a_sum = 32;
+  const std::int64_t rows = y_grad.size(0), width = activated.size(1);
+  const at::Tensor sums = at::empty({(rows + rows_of_a_sum - 1) / rows_of_a_sum, width}, at::kFloat);
+  packed().backward_gelu(rows, operand_rows(y_grad), {halves_or_null(pre), halves_or_null(activated), width},
+                         halves_or_null(pre_grad), sums.mutable_data_ptr<float>());
+  return sums.sum(0);
 }
 
 std::int64_t LinearWeight::changes() const { return static_cast<std::int64_t>(weight_._version()); }

@@ -28,6 +28,17 @@ class LinearWeight : public torch::CustomClassHolder {
   /// x_grad = y_grad · weight, or += if `accumulate`; dtypes as in `forward`.
   void backward(const at::Tensor& y_grad, const at::Tensor& x_grad, bool accumulate = false);
 
+  /// Whether the two below are there for operands of this dtype.
+  static bool has_gelu(at::ScalarType dtype);
+  /// activated [rows, out] = GELU(pre), pre = x · weightᵀ + bias; undefined, pre isn't written. Contiguous,
+  /// of x's dtype.
+  void forward_gelu(const at::Tensor& x, const at::Tensor& bias, const at::Tensor& pre,
+                    const at::Tensor& activated);
+  /// pre_grad [rows, in] = y_grad · weight · GELU'(pre), and activated = GELU(pre) again. Contiguous, of
+  /// y_grad's dtype. Returns pre_grad's sum over rows [in], of float32.
+  at::Tensor backward_gelu(const at::Tensor& y_grad, const at::Tensor& pre, const at::Tensor& activated,
+                           const at::Tensor& pre_grad);
+
  private:
   [[nodiscard]] std::int64_t changes() const;
   const ops::PackedWeight& packed();

@@ -55,6 +55,28 @@ void TileWeight::backward(std::int64_t rows, OperandRows y_grad, ProductRows x_g
             x_grad.accumulate});
 }
 
+void TileWeight::forward_gelu(std::int64_t rows, OperandRows x, const float* bias, GeluRows y) const {
+  const amx::Gelu gelu{y.activated, y.stride, nullptr, nullptr};
+  multiply(
+      {rows, in_, out_, {x.data, x.stride}, halves(forward_), bias, y.pre, y.stride, false, false, &gelu});
+}
+
+void TileWeight::backward_gelu(std::int64_t rows, OperandRows y_grad, GeluRows x, std::uint16_t* pre_grad,
+                               float* row_sums) const {
+  const amx::Gelu gelu{x.activated, x.stride, x.pre, row_sums};
+  multiply({rows,
+            out_,
+            in_,
+            {y_grad.data, y_grad.stride},
+            halves(backward_),
+            nullptr,
+            pre_grad,
+            x.stride,
+            false,
+            false,
+            &gelu});
+}
+
 void multiply_on_tiles(std::int64_t m, std::int64_t n, std::int64_t k, kernels::Matrix<const std::uint16_t> a,
                        kernels::Matrix<const std::uint16_t> b, bool accumulate, float* c) {
   const at::Tensor right = right_operand(k, n);

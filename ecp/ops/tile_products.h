@@ -17,6 +17,9 @@ class TileWeight final : public PackedWeight {
   void assign(const float* weight) override;
   void forward(std::int64_t rows, OperandRows x, const float* bias, ProductRows y) const override;
   void backward(std::int64_t rows, OperandRows y_grad, ProductRows x_grad) const override;
+  void forward_gelu(std::int64_t rows, OperandRows x, const float* bias, GeluRows y) const override;
+  void backward_gelu(std::int64_t rows, OperandRows y_grad, GeluRows x, std::uint16_t* pre_grad,
+                     float* row_sums) const override;
 
  private:
   std::int64_t out_, in_;

@@ -157,6 +157,117 @@ TEST_F(TileProducts, DontDependOnHowTasksAreDivided) {
   }
 }
 
+double cdf(double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); }
+double slope(double x) { return cdf(x) + x * std::exp(-x * x / 2) / std::sqrt(2 * M_PI); }
+
+/// Of a result in bfloat16 whose exact value is `want`: rounding, and what GELU's approximation adds.
+void expect_rounded(double got, double want, double absolute, const std::string& what) {
+  ASSERT_LE(std::abs(got - want), std::abs(want) * (1.0 / 256 + 3e-4) + absolute) << what;
+}
+
+/// What is written of a product with GELU, rows `stride` apart.
+struct WithGelu {
+  WithGelu(const Case& c, std::int64_t apart)
+      : stride(apart),
+        result(static_cast<std::size_t>(c.rows * stride), upper(7.0f)),
+        activated(result),
+        row_sums(static_cast<std::size_t>((c.rows + 31) / 32 * c.columns), NAN) {}
+
+  std::int64_t stride;
+  std::vector<std::uint16_t> result, activated;
+  std::vector<float> row_sums;
+};
+
+TEST_F(TileProducts, WithGeluAgreeWithTheDefinition) {
+  for (const Case& c : cases) {
+    for (const std::int64_t gap : {0, 5}) {
+      const std::string what = name_of(c) + ", gap " + std::to_string(gap);
+      const Stored left(c.rows, c.inner, false, gap, 1), right(c.inner, c.columns, true, gap, 2);
+      const Stored bias(1, c.columns, false, 0, 3);
+      std::vector<float> biases;
+      for (const std::uint16_t x : bias.values) biases.push_back(8 * widened(x));
+      Scratch memory;
+      const std::uint16_t* const right_operand = packed(right, c, memory);
+      const auto run = [&](WithGelu& to, bool result, const std::uint16_t* pre) {
+        const Gelu gelu{to.activated.data(), to.stride, pre, to.row_sums.data()};
+        const MatMul problem{c.rows,
+                             c.inner,
+                             c.columns,
+                             left.matrix(),
+                             right_operand,
+                             pre == nullptr ? biases.data() : nullptr,
+                             result ? to.result.data() : nullptr,
+                             to.stride,
+                             false,
+                             false,
+                             &gelu};
+        const std::int64_t tasks = matmul_tasks(problem);
+        matmul(problem, tasks / 3, tasks);
+        matmul(problem, 0, tasks / 3);
+      };
+      WithGelu kept(c, c.columns + gap), not_kept = kept, gradient = kept;
+      run(kept, true, nullptr);
+      run(not_kept, false, nullptr);
+      run(gradient, true, kept.result.data());
+      EXPECT_EQ(not_kept.activated, kept.activated) << what;
+      EXPECT_EQ(gradient.activated, kept.activated) << what;
+      std::vector<float> plain(static_cast<std::size_t>(c.rows * c.columns));
+      MatMul products{c.rows,  c.inner,      c.columns, left.matrix(), right_operand,
+                      nullptr, plain.data(), c.columns, true,          false};
+      matmul(products, 0, matmul_tasks(products));
+      for (std::int64_t j = 0; j < kept.stride; ++j) {
+        double sum = 0, size = 0;
+        for (std::int64_t i = 0; i < c.rows; ++i) {
+          const auto at = static_cast<std::size_t>(i * kept.stride + j);
+          if (j >= c.columns) {
+            ASSERT_EQ(widened(kept.result[at]) + widened(kept.activated[at]), 14) << what << ": between rows";
+            ASSERT_EQ(widened(gradient.result[at]), 7) << what << ": between rows";
+            continue;
+          }
+          const double product = plain[static_cast<std::size_t>(i * c.columns + j)];
+          expect_rounded(widened(kept.result[at]), product + biases[static_cast<std::size_t>(j)], 1e-5, what);
+          const double pre = widened(kept.result[at]);
+          expect_rounded(widened(kept.activated[at]), pre * cdf(pre), 1e-12, what);
+          expect_rounded(widened(gradient.result[at]), product * slope(pre), 3e-4 * std::abs(product), what);
+          sum += product * slope(pre);
+          size += std::abs(product);
+          if ((i + 1) % 32 != 0 && i + 1 != c.rows) continue;
+          ASSERT_LE(std::abs(gradient.row_sums[static_cast<std::size_t>(i / 32 * c.columns + j)] - sum),
+                    3e-4 * size)
+              << what;
+          sum = size = 0;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(TileProducts, WithGeluTakeAnyNumber) {
+  std::vector<float> biases;
+  for (float x = 1e-30f; x < 1e38f; x *= 1.5f) {
+    biases.push_back(x);
+    biases.push_back(-x);
+  }
+  for (float x = -20; x < 20; x += 0.03125f) biases.push_back(x);
+  for (const float x : {0.0f, -0.0f, INFINITY, NAN}) biases.push_back(x);
+  const Case c{1, 0, static_cast<std::int64_t>(biases.size())};
+  WithGelu to(c, c.columns);
+  const Gelu gelu{to.activated.data(), to.stride, nullptr, nullptr};
+  const MatMul problem{c.rows,           c.inner,   c.columns, {nullptr, 0}, nullptr, biases.data(),
+                       to.result.data(), to.stride, false,     false,        &gelu};
+  matmul(problem, 0, matmul_tasks(problem));
+  for (std::size_t i = 0; i < biases.size(); ++i) {
+    const double pre = widened(to.result[i]), got = widened(to.activated[i]);
+    if (std::isnan(pre)) {
+      EXPECT_TRUE(std::isnan(got));
+    } else if (std::isinf(pre)) {
+      EXPECT_EQ(got, pre);
+    } else {
+      expect_rounded(got, pre * cdf(pre), 2e-36, std::to_string(pre));
+    }
+  }
+}
+
 TEST_F(TileProducts, RoundFloatsAsTheyPackThem) {
   const std::int64_t rows = 70, columns = 45;
   std::vector<float> wide;

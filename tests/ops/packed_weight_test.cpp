@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
@@ -80,6 +81,47 @@ void check(PackedWeight& packed, std::int64_t out, std::int64_t in) {
 TEST_F(PackedWeights, AgreeWithTheDefinitionForAnyNumberOfRows) {
   for (const auto& [out, in] : {std::pair{1, 1}, {8, 16}, {37, 65}, {129, 31}, {300, 256}, {2200, 40}}) {
     for (const auto& packed : all_forms(out, in)) check(*packed, out, in);
+  }
+}
+
+TEST_F(PackedWeights, WithGeluAgreeWithProductsAndTheDefinition) {
+  if (!PackedWeight::has_gelu()) GTEST_SKIP() << "this machine has no tiles";
+  for (const auto& [out, in] : {std::pair{1, 1}, {37, 65}, {129, 31}, {300, 256}}) {
+    for (const std::int64_t rows : {1, 31, 64, 700}) {
+      const auto up = PackedWeight::make(in, out), down = PackedWeight::make(out, in);
+      const at::Tensor up_weight = at::randn({in, out}), down_weight = at::randn({out, in});
+      up->assign(up_weight.const_data_ptr<float>());
+      down->assign(down_weight.const_data_ptr<float>());
+      const auto table = [&](std::int64_t columns) { return at::full({rows, columns}, NAN, at::kBFloat16); };
+      const auto pointer = [](const at::Tensor& t) {
+        return static_cast<std::uint16_t*>(t.mutable_data_ptr());
+      };
+      const at::Tensor x = at::randn({rows, out}).to(at::kBFloat16), bias = at::randn({in});
+      const at::Tensor pre = table(in), plain = table(in), activated = table(in), again = table(in);
+      up->forward_gelu(rows, halves(x), bias.const_data_ptr<float>(), {pointer(pre), pointer(activated), in});
+      up->forward(rows, halves(x), bias.const_data_ptr<float>(), {pointer(plain), in});
+      EXPECT_TRUE(at::equal(pre, plain));
+      const at::Tensor z = pre.to(at::kDouble), cdf = 0.5 * (1 + at::erf(z / std::sqrt(2.0)));
+      const std::string what =
+          std::to_string(rows) + " rows, [" + std::to_string(out) + ", " + std::to_string(in) + "]";
+      expect_near(activated, z * cdf, false, what);
+      const at::Tensor grad = at::randn({rows, out}).to(at::kBFloat16), pre_grad = table(in);
+      const at::Tensor sums = at::full({(rows + 31) / 32, in}, NAN);
+      down->backward_gelu(rows, halves(grad), {pointer(pre), pointer(again), in}, pointer(pre_grad),
+                          sums.mutable_data_ptr<float>());
+      EXPECT_TRUE(at::equal(again, activated));
+      const at::Tensor slope = cdf + z * at::exp(-z * z / 2) / std::sqrt(2 * M_PI);
+      const at::Tensor want =
+          at::mm(grad.to(at::kDouble), down_weight.to(at::kBFloat16).to(at::kDouble)) * slope;
+      EXPECT_TRUE(
+          at::all((pre_grad.to(at::kDouble) - want).abs() <= want.abs() / 256 + 4e-4 * want.abs().max())
+              .item<bool>())
+          << what;
+      const at::Tensor total = sums.to(at::kDouble).sum(0);
+      EXPECT_TRUE(
+          at::all((total - want.sum(0)).abs() <= 4e-4 * (want.abs().sum(0) + want.abs().max())).item<bool>())
+          << what;
+    }
   }
 }
 
