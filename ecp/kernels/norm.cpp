@@ -31,7 +31,8 @@ HWY_INLINE void each_vector(std::int64_t width, const Step& step) {
 
 HWY_INLINE V load(M mask, const float* from) { return hn::MaskedLoad(mask, D(), from); }
 
-HWY_INLINE float mean_square(const float* x, float center, std::int64_t width) {
+/// 1 / √(mean((x − center)²) + eps), of which everything else of the row is a multiple: rounded once.
+HWY_INLINE float scale_of(const float* x, float center, std::int64_t width, float eps) {
   const D d;
   V sum = hn::Zero(d);
   const V middle = hn::Set(d, center);
@@ -39,7 +40,8 @@ HWY_INLINE float mean_square(const float* x, float center, std::int64_t width) {
     const V delta = hn::IfThenElseZero(mask, hn::Sub(load(mask, x + i), middle));
     sum = hn::MulAdd(delta, delta, sum);
   });
-  return hn::GetLane(hn::SumOfLanes(d, sum)) / static_cast<float>(width);
+  const double mean = static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sum))) / static_cast<double>(width);
+  return static_cast<float>(1 / std::sqrt(mean + static_cast<double>(eps)));
 }
 
 HWY_INLINE float mean(const float* x, std::int64_t width) {
@@ -50,8 +52,11 @@ HWY_INLINE float mean(const float* x, std::int64_t width) {
 }
 
 /// y = (x − center) · scale · weight + bias
-HWY_INLINE void scale_row(const Norm& p, const float* x, float* y, float center, float scale) {
+HWY_INLINE void normalize(const Norm& p, std::int64_t row, float center, float scale) {
   const D d;
+  const float* x = p.x + row * p.x_stride;
+  float* y = p.y + row * p.y_stride;
+  if (p.scales != nullptr) p.scales[row] = scale;
   const V middle = hn::Set(d, center), factor = hn::Set(d, scale);
   each_vector(p.width, [&](M mask, std::int64_t i) {
     V value = hn::Mul(hn::Mul(hn::Sub(load(mask, x + i), middle), factor), load(mask, p.weight + i));
@@ -63,7 +68,7 @@ HWY_INLINE void scale_row(const Norm& p, const float* x, float* y, float center,
 void rms(const Norm& p) {
   for (std::int64_t row = 0; row < p.rows; ++row) {
     const float* x = p.x + row * p.x_stride;
-    scale_row(p, x, p.y + row * p.y_stride, 0, 1 / std::sqrt(mean_square(x, 0, p.width) + p.eps));
+    normalize(p, row, 0, scale_of(x, 0, p.width, p.eps));
   }
 }
 
@@ -71,7 +76,8 @@ void layer(const Norm& p) {
   for (std::int64_t row = 0; row < p.rows; ++row) {
     const float* x = p.x + row * p.x_stride;
     const float center = mean(x, p.width);
-    scale_row(p, x, p.y + row * p.y_stride, center, 1 / std::sqrt(mean_square(x, center, p.width) + p.eps));
+    if (p.centers != nullptr) p.centers[row] = center;
+    normalize(p, row, center, scale_of(x, center, p.width, p.eps));
   }
 }
 

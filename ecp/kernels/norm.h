@@ -14,6 +14,8 @@ struct Norm {
   std::int64_t rows = 0, width = 0;
   std::int64_t x_stride = 0, y_stride = 0;
   float eps = 1e-5f;
+  // What a backward needs of each row, or null: its mean (layer_norm only) and the root's reciprocal.
+  float *centers = nullptr, *scales = nullptr;
 };
 
 /// y = x / √(mean(x²) + eps) · weight

@@ -65,12 +65,14 @@ struct Backbone::Layers {
     }
   }
 
-  /// Both halves of a layer.
-  static at::Tensor run(const Layer& layer, const at::Tensor& x, const LayerContext& context) {
+  /// Both halves of a layer. The second one's result is still to be added, which the next norm does.
+  static Sum run(const Layer& layer, const Sum& in, const LayerContext& context) {
     const bool bfloat16 = context.forward.bfloat16;
-    const at::Tensor mixed = layer.attention->forward(layer.attention_norm(x, bfloat16), context);
-    const at::Tensor between = layer.attention->residual(x, context) + mixed;
-    return between + layer.ffn(layer.ffn_norm(between, bfloat16), context);
+    const NormedSum before = layer.attention_norm(in, bfloat16);
+    const at::Tensor mixed = layer.attention->forward(before.normed, context);
+    const NormedSum between =
+        layer.ffn_norm({layer.attention->residual(before.sum, context), mixed}, bfloat16);
+    return {between.sum, layer.ffn(between.normed, context)};
   }
 
   /// What layer `index` is told about a pass over n tokens.
@@ -180,19 +182,23 @@ at::Tensor Backbone::hidden(const at::Tensor& tokens_BN, const ForwardContext& c
           "data.cross_documents = true",
           config_.architecture);
 
-  at::Tensor x = at::embedding(layers_->embedding, tokens_BN);
+  Sum x{at::embedding(layers_->embedding, tokens_BN), {}};
   const auto kept =
       std::make_shared<const ForwardContext>(context);  // for the backward, where one recomputes
   std::int64_t index = 0;
   for (const Layers::Layer& layer : layers_->layers) {
     const LayerContext now = layers_->context_of(config_, index++, tokens_BN.size(1), *kept, dropout);
     if (context.recompute) {
-      x = recomputed([kept, now, &layer](const at::Tensor& in) { return Layers::run(layer, in, now); }, x);
+      const auto part = [kept, now, &layer](const at::Tensor& in) {
+        const Sum out = Layers::run(layer, {in, {}}, now);
+        return out.x + out.added;
+      };
+      x = {recomputed(part, x.x), {}};
     } else {
       x = Layers::run(layer, x, now);
     }
   }
-  return layers_->norm(x);
+  return layers_->norm(x).normed;
 }
 
 const Weights& Backbone::parameters_by_name() const { return by_name_; }

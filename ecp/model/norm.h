@@ -16,6 +16,24 @@ namespace ecp {
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps,
                     std::optional<at::ScalarType> dtype = std::nullopt);
 
+/// (x − mean x) · weight / √(var x + eps) + bias, as above; without a defined bias rms_norm.
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                      std::optional<at::ScalarType> dtype = std::nullopt);
+
+/// x + added, or x alone; `added` may be of another dtype, which its gradient then has too.
+struct Sum {
+  at::Tensor x, added;
+};
+/// A sum, of x's dtype, and its norm.
+struct NormedSum {
+  at::Tensor sum, normed;
+};
+
+/// The sum as the residual goes on with it, and its norm, of `dtype`: both in one pass over the rows, as are
+/// the gradients.
+NormedSum layer_norm(const Sum& x, const at::Tensor& weight, const at::Tensor& bias, double eps,
+                     std::optional<at::ScalarType> dtype = std::nullopt);
+
 class Norm {
  public:
   Norm() = default;
@@ -23,7 +41,7 @@ class Norm {
       : weight_(weights.at(name + ".weight")), bias_(weights.find(name + ".bias")), eps_(config.norm_eps) {}
 
   /// LayerNorm where the table has a bias, else RMSNorm; in bfloat16 for what follows, or in x's dtype.
-  [[nodiscard]] at::Tensor operator()(const at::Tensor& x, bool bfloat16 = false) const;
+  [[nodiscard]] NormedSum operator()(const Sum& x, bool bfloat16 = false) const;
 
  private:
   at::Tensor weight_, bias_;

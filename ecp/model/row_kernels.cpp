@@ -27,22 +27,6 @@ HWY_INLINE void for_vectors(std::int64_t count, const Whole& whole, const Part& 
   if (i < count) part(i, hn::FirstN(Floats(), static_cast<std::size_t>(count - i)));
 }
 
-float row_square_sum(const float* x, std::int64_t count) {
-  const Floats d;
-  VF sum = hn::Zero(d);
-  for_vectors(
-      count,
-      [&](std::int64_t i) HWY_ATTR {
-        const VF v = hn::LoadU(d, x + i);
-        sum = hn::MulAdd(v, v, sum);
-      },
-      [&](std::int64_t i, auto mask) HWY_ATTR {
-        const VF v = hn::MaskedLoad(mask, d, x + i);
-        sum = hn::MulAdd(v, v, sum);
-      });
-  return hn::GetLane(hn::SumOfLanes(d, sum));
-}
-
 void row_scale_by(const float* x, float scale, const float* weight, float* out, std::int64_t count) {
   const Floats d;
   const VF s = hn::Set(d, scale);
@@ -57,36 +41,46 @@ void row_scale_by(const float* x, float scale, const float* weight, float* out, 
       });
 }
 
-void row_rms_backward(const float* x, const float* g, const float* weight, float r, float* dx, float* dweight,
-                      std::int64_t count) {
+void row_norm_backward(const NormRow& row, const float* g, float* dx, float* dweight, float* dbias,
+                       std::int64_t count) {
+  // With n = (x − center) · r: dx = r · (g w − mean(g w) − n · mean(g w n)), without mean(g w) where the
+  // center is no mean.
   const Floats d;
-  // dx = r · (g w − x r² · mean(g w x))
-  VF sum = hn::Zero(d);
+  const VF center = hn::Set(d, row.center), r = hn::Set(d, row.scale);
+  const auto normal = [&](VF x) HWY_ATTR { return hn::Mul(hn::Sub(x, center), r); };
+  VF sum = hn::Zero(d), along = hn::Zero(d);
   for_vectors(
       count,
       [&](std::int64_t i) HWY_ATTR {
-        sum = hn::MulAdd(hn::Mul(hn::LoadU(d, g + i), hn::LoadU(d, weight + i)), hn::LoadU(d, x + i), sum);
+        const VF gw = hn::Mul(hn::LoadU(d, g + i), hn::LoadU(d, row.weight + i));
+        sum = hn::Add(sum, gw);
+        along = hn::MulAdd(gw, normal(hn::LoadU(d, row.x + i)), along);
       },
       [&](std::int64_t i, auto mask) HWY_ATTR {
-        const VF gw = hn::Mul(hn::MaskedLoad(mask, d, g + i), hn::MaskedLoad(mask, d, weight + i));
-        sum = hn::MulAdd(gw, hn::MaskedLoad(mask, d, x + i), sum);
+        const VF gw = hn::Mul(hn::MaskedLoad(mask, d, g + i), hn::MaskedLoad(mask, d, row.weight + i));
+        sum = hn::Add(sum, gw);
+        along = hn::MulAdd(gw, normal(hn::MaskedLoad(mask, d, row.x + i)), along);
       });
-  const float mean = hn::GetLane(hn::SumOfLanes(d, sum)) / static_cast<float>(count);
-  const VF scale = hn::Set(d, r), along = hn::Set(d, mean * r * r);
+  const float share = 1 / static_cast<float>(count);
+  const VF mean = hn::Set(d, dbias == nullptr ? 0.0f : hn::GetLane(hn::SumOfLanes(d, sum)) * share);
+  const VF slope = hn::Set(d, hn::GetLane(hn::SumOfLanes(d, along)) * share);
   for_vectors(
       count,
       [&](std::int64_t i) HWY_ATTR {
-        const VF vx = hn::LoadU(d, x + i), vg = hn::LoadU(d, g + i);
-        hn::StoreU(hn::MulAdd(hn::Mul(vg, vx), scale, hn::LoadU(d, dweight + i)), d, dweight + i);
-        const VF v = hn::NegMulAdd(vx, along, hn::Mul(vg, hn::LoadU(d, weight + i)));
-        hn::StoreU(hn::Mul(v, scale), d, dx + i);
+        const VF n = normal(hn::LoadU(d, row.x + i)), vg = hn::LoadU(d, g + i);
+        hn::StoreU(hn::MulAdd(vg, n, hn::LoadU(d, dweight + i)), d, dweight + i);
+        if (dbias != nullptr) hn::StoreU(hn::Add(vg, hn::LoadU(d, dbias + i)), d, dbias + i);
+        const VF inner = hn::Sub(hn::Mul(vg, hn::LoadU(d, row.weight + i)), mean);
+        hn::StoreU(hn::Mul(hn::NegMulAdd(n, slope, inner), r), d, dx + i);
       },
       [&](std::int64_t i, auto mask) HWY_ATTR {
-        const VF vx = hn::MaskedLoad(mask, d, x + i), vg = hn::MaskedLoad(mask, d, g + i);
-        const VF w = hn::MaskedLoad(mask, d, dweight + i);
-        hn::BlendedStore(hn::MulAdd(hn::Mul(vg, vx), scale, w), mask, d, dweight + i);
-        const VF v = hn::NegMulAdd(vx, along, hn::Mul(vg, hn::MaskedLoad(mask, d, weight + i)));
-        hn::BlendedStore(hn::Mul(v, scale), mask, d, dx + i);
+        const VF n = normal(hn::MaskedLoad(mask, d, row.x + i)), vg = hn::MaskedLoad(mask, d, g + i);
+        const VF inner = hn::Sub(hn::Mul(vg, hn::MaskedLoad(mask, d, row.weight + i)), mean);
+        hn::BlendedStore(hn::MulAdd(vg, n, hn::MaskedLoad(mask, d, dweight + i)), mask, d, dweight + i);
+        if (dbias != nullptr) {
+          hn::BlendedStore(hn::Add(vg, hn::MaskedLoad(mask, d, dbias + i)), mask, d, dbias + i);
+        }
+        hn::BlendedStore(hn::Mul(hn::NegMulAdd(n, slope, inner), r), mask, d, dx + i);
       });
 }
 
@@ -129,21 +123,17 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace ecp {
 
-HWY_EXPORT(row_square_sum);
 HWY_EXPORT(row_scale_by);
-HWY_EXPORT(row_rms_backward);
+HWY_EXPORT(row_norm_backward);
 HWY_EXPORT(row_rotate);
 HWY_EXPORT(row_add);
 
-float row_square_sum(const float* x, std::int64_t count) {
-  return HWY_DYNAMIC_DISPATCH(row_square_sum)(x, count);
-}
 void row_scale_by(const float* x, float scale, const float* weight, float* out, std::int64_t count) {
   HWY_DYNAMIC_DISPATCH(row_scale_by)(x, scale, weight, out, count);
 }
-void row_rms_backward(const float* x, const float* g, const float* weight, float r, float* dx, float* dweight,
-                      std::int64_t count) {
-  HWY_DYNAMIC_DISPATCH(row_rms_backward)(x, g, weight, r, dx, dweight, count);
+void row_norm_backward(const NormRow& row, const float* g, float* dx, float* dweight, float* dbias,
+                       std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(row_norm_backward)(row, g, dx, dweight, dbias, count);
 }
 void row_rotate(const float* x, const float* cos, const float* sin, bool inverse, float* out,
                 std::int64_t count) {

@@ -6,16 +6,19 @@
 
 namespace ecp {
 
-/// Σ x².
-float row_square_sum(const float* x, std::int64_t count);
-
 /// out = x · scale · weight.
 void row_scale_by(const float* x, float scale, const float* weight, float* out, std::int64_t count);
 
-/// The backward of out = x · r · weight with r = 1 / √(mean x² + eps): dx from the gradient g of out, and g ·
-/// x · r added to dweight.
-void row_rms_backward(const float* x, const float* g, const float* weight, float r, float* dx, float* dweight,
-                      std::int64_t count);
+/// A row that was normalised (kernels/norm.h): (x − center) · scale · weight. RMSNorm's center is 0.
+struct NormRow {
+  const float *x, *weight;
+  float center, scale;
+};
+
+/// The backward of LayerNorm, or of RMSNorm if `dbias` is null: dx from the gradient g of the result; what
+/// weight and bias get is added to dweight and dbias.
+void row_norm_backward(const NormRow& row, const float* g, float* dx, float* dweight, float* dbias,
+                       std::int64_t count);
 
 /// out = x · cos + swapped(x) · sin, where swapped exchanges the elements of each pair (2i, 2i+1). count is
 /// even. `sin` carries the signs −, +, −, + …; inverse turns them round.

@@ -4,6 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -32,6 +33,13 @@ class FloatRows {
   }
   void written(std::int64_t i, const std::vector<float>& buffer) const {
     if (!wide_) ops::row_to_bfloat16(buffer.data(), static_cast<std::uint16_t*>(data_) + i * width_, width_);
+  }
+  void write(std::int64_t i, const float* row) const {
+    if (wide_) {
+      std::copy_n(row, width_, static_cast<float*>(data_) + i * width_);
+    } else {
+      ops::row_to_bfloat16(row, static_cast<std::uint16_t*>(data_) + i * width_, width_);
+    }
   }
 
  private:

@@ -236,6 +236,69 @@ TEST(Linear, TakesRowsHoweverTheyLie) {
   EXPECT_LE(largest_difference(x.grad(), weight.detach().sum(0).expand({2, 5, 8})), 1e-5);
 }
 
+TEST(LayerNorm, AgreesWithItsFormulaForwardAndBackward) {
+  for (const std::int64_t width : {1, 2, 7, 16, 33, 256}) {
+    const at::Tensor x = at::randn({3, 65, width}) + 2, weight = at::randn({width}),
+                     bias = at::randn({width}), grad = at::randn({3, 65, width});
+    const auto run = [&](bool formula, at::ScalarType dtype) {
+      const at::ScalarType of_weights = dtype == at::kDouble ? at::kDouble : at::kFloat;
+      const at::Tensor a = x.to(dtype).detach().requires_grad_();
+      const at::Tensor w = weight.to(of_weights).detach().requires_grad_();
+      const at::Tensor b = bias.to(of_weights).detach().requires_grad_();
+      const at::Tensor centered = a - a.mean(-1, true);
+      const at::Tensor y = formula ? centered / at::sqrt(centered.square().mean(-1, true) + 1e-3) * w + b
+                                   : layer_norm(a, w, b, 1e-3);
+      y.backward(grad.to(dtype));
+      return std::vector<at::Tensor>{y.detach(), a.grad(), w.grad(), b.grad()};
+    };
+    const auto want = run(true, at::kDouble), got = run(false, at::kFloat), half = run(false, at::kBFloat16);
+    for (std::size_t i = 0; i < 4; ++i) {
+      const double largest = std::max(1.0, want[i].abs().max().item<double>());
+      EXPECT_LE(largest_difference(got[i], want[i]), 2e-5 * largest) << width << " " << i;
+      if (width <= 2) continue;  // where rounding of x decides
+      EXPECT_LE(largest_difference(half[i], want[i]), 0.05 * largest) << width << " " << i;
+    }
+    EXPECT_EQ(half[0].scalar_type(), at::kBFloat16);
+    EXPECT_EQ(half[3].scalar_type(), at::kFloat);
+  }
+}
+
+TEST(LayerNorm, OfASumIsTheSumAndItsNormForwardAndBackward) {
+  enum Grads { normed, sum, both };
+  for (const std::int64_t width : {1, 7, 33, 256}) {
+    for (const bool has_bias : {false, true}) {
+      for (const at::ScalarType added : {at::kFloat, at::kBFloat16}) {
+        for (const Grads grads : {normed, sum, both}) {
+          const at::Tensor x = at::randn({2, 65, width}), y = at::randn({2, 65, width}).to(added);
+          const at::Tensor weight = at::randn({width}), bias = has_bias ? at::randn({width}) : at::Tensor();
+          const at::Tensor sum_grad = at::randn(x.sizes()), normed_grad = at::randn(x.sizes()).to(added);
+          const auto run = [&](bool fused) {
+            const at::Tensor a = x.clone().requires_grad_(), b = y.clone().requires_grad_();
+            const at::Tensor w = weight.clone().requires_grad_();
+            const at::Tensor c = has_bias ? bias.clone().requires_grad_() : bias;
+            const at::Tensor apart = a + b;
+            const NormedSum got = fused ? layer_norm(Sum{a, b}, w, c, 1e-3, added)
+                                        : NormedSum{apart, layer_norm(apart, w, c, 1e-3, added)};
+            std::vector<at::Tensor> outputs, output_grads;
+            if (grads != normed) outputs.push_back(got.sum), output_grads.push_back(sum_grad);
+            if (grads != sum) outputs.push_back(got.normed), output_grads.push_back(normed_grad);
+            torch::autograd::backward(outputs, output_grads);
+            std::vector<at::Tensor> all{got.sum.detach(), got.normed.detach(), a.grad(), b.grad()};
+            if (grads != sum) all.push_back(w.grad());
+            if (grads != sum && has_bias) all.push_back(c.grad());
+            return all;
+          };
+          const auto want = run(false), got = run(true);
+          for (std::size_t i = 0; i < want.size(); ++i) {
+            EXPECT_EQ(got[i].scalar_type(), want[i].scalar_type()) << i;
+            EXPECT_TRUE(at::equal(got[i], want[i])) << width << " " << has_bias << " " << grads << " " << i;
+          }
+        }
+      }
+    }
+  }
+}
+
 TEST(RmsNorm, AgreesWithItsFormulaForwardAndBackward) {
   for (const std::int64_t width : {1, 2, 7, 16, 33, 256}) {
     const at::Tensor x = at::randn({3, 65, width}), weight = at::randn({width}),
