@@ -42,6 +42,11 @@ template <int Tile>
 [[gnu::always_inline]] inline void load(const void* from) {
   asm volatile("tileloadd (%1,%2,1), %%tmm%c0" ::"i"(Tile), "r"(from), "r"(std::int64_t{64}) : "memory");
 }
+/// Without a place in the first cache, for what comes from the second and isn't read again soon.
+template <int Tile>
+[[gnu::always_inline]] inline void load_past(const void* from) {
+  asm volatile("tileloaddt1 (%1,%2,1), %%tmm%c0" ::"i"(Tile), "r"(from), "r"(std::int64_t{64}) : "memory");
+}
 template <int Tile>
 [[gnu::always_inline]] inline void store(void* to) {
   asm volatile("tilestored %%tmm%c0, (%1,%2,1)" ::"i"(Tile), "r"(to), "r"(std::int64_t{64}) : "memory");
@@ -80,8 +85,10 @@ struct TilePairs {
 }
 
 /// Tiles 0 to 3, [row of tiles, column of tiles], += left · right over `steps`, done half a step at a time,
-/// so that other work may stand between. Uses tiles 4 to 7.
-struct TileProduct {
+/// so that other work may stand between. Uses tiles 4 to 7. With `left_passes` the left operand takes no
+/// place in the first cache, which so keeps the right one.
+template <bool left_passes>
+struct BasicTileProduct {
   TilePairs left, right;
   std::int64_t steps;
   float* to;            // of its sums
@@ -97,19 +104,24 @@ struct TileProduct {
   }
   [[gnu::always_inline]] void first_half() const {
     load<6>(right.at);
-    load<4>(left.at);
+    load_left<4>(left.at);
     multiply_add<0, 4, 6>();
     load<7>(right.at + right.second);
     multiply_add<1, 4, 7>();
   }
   [[gnu::always_inline]] void second_half() {
-    load<5>(left.at + left.second);
+    load_left<5>(left.at + left.second);
     multiply_add<2, 5, 6>();
     multiply_add<3, 5, 7>();
     left.at += left.step;
     right.at += right.step;
   }
   [[gnu::always_inline]] void end() const { store_sums(to, stride); }
+
+  template <int Tile>
+  [[gnu::always_inline]] static void load_left(const void* from) {
+    left_passes ? load_past<Tile>(from) : load<Tile>(from);
+  }
 
   [[gnu::always_inline]] void run() {
     begin();
@@ -120,6 +132,9 @@ struct TileProduct {
     end();
   }
 };
+
+using TileProduct = BasicTileProduct<false>;
+using PassingTileProduct = BasicTileProduct<true>;
 
 #endif
 

@@ -118,12 +118,14 @@ class Worker {
         const std::uint16_t* const right = p_.right + (panel * division_.steps + steps.begin) * part;
         for (std::int64_t i = 0; i < count; ++i) {
           float* const sums = kept + ((panel - first_panel) * count + i) * part;
-          TileProduct product{{left + i * depth * part, part, tile_elements},
-                              {right, part, tile_elements},
-                              depth,
-                              sums,
-                              2 * tile_floats,
-                              chunk > 0};
+          // Every other part sums from the end: what of the panel was read last is still in the first cache.
+          const std::int64_t from = i % 2 == 0 ? 0 : (depth - 1) * part, step = i % 2 == 0 ? part : -part;
+          PassingTileProduct product{{left + i * depth * part + from, step, tile_elements},
+                                     {right + from, step, tile_elements},
+                                     depth,
+                                     sums,
+                                     2 * tile_floats,
+                                     chunk > 0};
           // What of the next panel each step asks for, so that all is there in time.
           const std::uint16_t* const ahead = right + division_.steps * part + i * depth * ahead_of(count);
           if (last) {
@@ -140,7 +142,7 @@ class Worker {
   /// Elements that a step prefetches, whole lines.
   static std::int64_t ahead_of(std::int64_t count) { return (side + count - 1) / count * side; }
 
-  HWY_INLINE void sum(TileProduct& product, const std::uint16_t* ahead, std::int64_t each) {
+  HWY_INLINE void sum(PassingTileProduct& product, const std::uint16_t* ahead, std::int64_t each) {
     product.begin();
     for (; product.steps > 0; --product.steps, ahead += each) {
       for (std::int64_t line = 0; line < each; line += side) prefetch_line(ahead + line);
@@ -151,7 +153,7 @@ class Worker {
   }
 
   /// The last chunk of a part's sums.
-  HWY_INLINE void finish(TileProduct& product, const std::uint16_t* ahead, std::int64_t each,
+  HWY_INLINE void finish(PassingTileProduct& product, const std::uint16_t* ahead, std::int64_t each,
                          std::int64_t row_part, std::int64_t panel) {
     const std::int64_t row = row_part * side, column = panel * side;
     const Part here{row, std::min(side, p_.rows - row), column, std::min(side, p_.columns - column)};

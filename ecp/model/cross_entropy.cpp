@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 
+#include "ecp/base/error.h"
 #include "ecp/model/products.h"
 #include "ecp/model/weights.h"
 #include "ecp/ops/rows.h"
@@ -98,7 +99,12 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  const torch::autograd::variable_list& grads) {
     const auto saved = context->get_saved_variables();
-    const auto scaled = [&](const at::Tensor& t) { return t.defined() ? t * grads[0] : t; };
+    auto& data = context->saved_data;
+    require(data.count("given") == 0, "loss: expected one backward pass, got a second");
+    // Of a sum that is itself what is trained the gradients are ready: they are given away, not copied.
+    const bool ready = grads[0].item<float>() == 1;
+    if (ready) data["given"] = true;
+    const auto scaled = [&](const at::Tensor& t) { return t.defined() && !ready ? t * grads[0] : t; };
     return {scaled(saved[0]), scaled(saved[1]), scaled(saved[2]), {}, {}, {}, {}};
   }
 };

@@ -9,7 +9,8 @@
 namespace ecp {
 
 /// Σ over rows of −log softmax(classifier(hidden))[target]. hidden [R, d] float32, targets int64 [R]. float32
-/// scalar, summed in float64. `bfloat16`: operands of the matrix products.
+/// scalar, summed in float64, whose gradients can be asked for once. `bfloat16`: operands of the matrix
+/// products.
 at::Tensor linear_cross_entropy(const at::Tensor& hidden_RD, const Linear& classifier,
                                 const at::Tensor& targets_R, bool bfloat16);
 

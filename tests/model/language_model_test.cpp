@@ -285,6 +285,13 @@ TEST(LanguageModel, GradientsOfTheLossAreScaledByWhatFollows) {
   EXPECT_LE(largest_difference(gradient(0.25), gradient(1) * 0.25), 1e-6);
 }
 
+TEST(LanguageModel, TheLossGivesItsGradientsOnce) {
+  const auto model = make_model(small("ecp", "paper"));
+  const at::Tensor loss = model->loss_sum(make_tokens(1, 9, model->config().vocab));
+  loss.backward({}, /*retain_graph=*/true);
+  EXPECT_THAT(error_of([&] { loss.backward(); }), HasSubstr("expected one backward pass, got a second"));
+}
+
 TEST(LanguageModel, APassLeavesTheWeightsAsTheyWere) {
   for (const ModelConfig& config : many()) {
     const auto model = make_model(config);
