@@ -74,7 +74,8 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
     at::Tensor grad_hidden, grad_weight, grad_bias;
     if (gradient) {
       grad_hidden = at::empty(hidden.sizes(), hidden.options());
-      grad_weight = at::zeros(weight.sizes(), weight.options());
+      grad_weight = at::empty(weight.sizes(), weight.options());
+      if (rows == 0) grad_weight.zero_();
       if (bias) grad_bias = at::zeros(bias->sizes(), bias->options());
     }
     const at::Tensor losses = at::empty({rows}, hidden.options().dtype(at::kFloat));
@@ -89,8 +90,8 @@ class LinearCrossEntropy : public torch::autograd::Function<LinearCrossEntropy> 
       softmax_loss(logits, targets.slice(0, first, last), losses.mutable_data_ptr<float>() + first, grad);
       if (!gradient) continue;
       classifier->backward(grad, grad_hidden.slice(0, first, last));
-      add_product({grad, true}, {chunk}, grad_weight);
-      if (bias) grad_bias.add_(at::sum(grad, 0, false, at::kFloat));
+      (first == 0 ? multiply : add_product)({grad, true}, {chunk}, grad_weight);
+      if (bias) grad_bias.add_(sum_of_rows(grad));
     }
     if (gradient) context->save_for_backward({grad_hidden, grad_weight, grad_bias});
     return losses.sum(at::kDouble).to(at::kFloat);

@@ -156,7 +156,7 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
             grad_gate,
             bias_grads.gate,
             grad_down,
-            data["down_bias"].toBool() ? at::sum(grad, 0, false, at::kFloat) : at::Tensor(),
+            data["down_bias"].toBool() ? sum_of_rows(grad) : at::Tensor(),
             {},
             {},
             {},

@@ -41,7 +41,7 @@ class LinearFunction : public torch::autograd::Function<LinearFunction> {
     return {grad_x.to(context->saved_data["dtype"].toScalarType())
                 .view(context->saved_data["shape"].toIntVector()),
             product({grad, true}, {rows}),
-            bias ? at::sum(grad, 0, false, at::kFloat) : at::Tensor(),
+            bias ? sum_of_rows(grad) : at::Tensor(),
             {},
             {},
             {}};

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 
+#include "ecp/model/row_kernels.h"
 #include "ecp/ops/blas.h"
 #include "ecp/ops/packed_weight.h"
+#include "ecp/ops/rows.h"
 
 namespace ecp {
 namespace {
@@ -55,6 +57,25 @@ at::Tensor product(Operand a, Operand b) {
   at::Tensor c = at::empty({rows_of(a), columns_of(b)}, at::kFloat);
   multiply(a, b, c);
   return c;
+}
+
+at::Tensor sum_of_rows(const at::Tensor& matrix) {
+  constexpr std::int64_t rows_per_task = 32;
+  const std::int64_t rows = matrix.size(0), width = matrix.size(1), stride = row_stride(matrix);
+  const at::Tensor sums = at::zeros({(rows + rows_per_task - 1) / rows_per_task, width}, at::kFloat);
+  const bool wide = matrix.scalar_type() == at::kFloat;
+  const auto* floats = wide ? matrix.const_data_ptr<float>() : nullptr;
+  const auto* halves = wide ? nullptr : static_cast<const std::uint16_t*>(matrix.const_data_ptr());
+  at::parallel_for(0, sums.size(0), 1, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t task = begin; task < end; ++task) {
+      float* const sum = sums.mutable_data_ptr<float>() + task * width;
+      for (std::int64_t i = task * rows_per_task; i < std::min(rows, (task + 1) * rows_per_task); ++i) {
+        wide ? row_add(sum, floats + i * stride, sum, width)
+             : ops::row_add_bfloat16(sum, halves + i * stride, width);
+      }
+    }
+  });
+  return sums.sum(0);
 }
 
 std::int64_t row_stride(const at::Tensor& matrix) {

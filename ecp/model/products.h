@@ -23,6 +23,10 @@ void add_product(Operand a, Operand b, const at::Tensor& c);
 /// a · b.
 at::Tensor product(Operand a, Operand b);
 
+/// Σ of a matrix's rows, float32, in an order that doesn't depend on the number of threads: a bias's
+/// gradient.
+at::Tensor sum_of_rows(const at::Tensor& matrix);
+
 /// Elements from one row to the next.
 std::int64_t row_stride(const at::Tensor& matrix);
 

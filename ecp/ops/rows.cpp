@@ -75,6 +75,30 @@ float row_exp(float* HWY_RESTRICT x, std::int64_t count, float shift) {
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
+double row_square_sum(const float* HWY_RESTRICT x, std::int64_t count) {
+  constexpr std::int64_t lanes = 32;  // several vectors, whatever their size
+  double sums[lanes] = {};
+  std::int64_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      const auto value = static_cast<double>(x[i + lane]);
+      sums[lane] += value * value;  // exact, so that fusing the two changes nothing
+    }
+  }
+  for (std::int64_t lane = 0; i < count; ++i, ++lane) {
+    const auto value = static_cast<double>(x[i]);
+    sums[lane] += value * value;
+  }
+  double sum = 0;
+  for (const double part : sums) sum += part;
+  return sum;
+}
+
+void row_add_bfloat16(float* HWY_RESTRICT sum, const std::uint16_t* HWY_RESTRICT x, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i)
+    sum[i] += std::bit_cast<float>(static_cast<std::uint32_t>(x[i]) << 16);
+}
+
 void row_scale(float* HWY_RESTRICT x, std::int64_t count, float factor) {
   const Floats d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -112,6 +136,8 @@ namespace ecp::ops {
 
 HWY_EXPORT(row_max);
 HWY_EXPORT(row_exp);
+HWY_EXPORT(row_square_sum);
+HWY_EXPORT(row_add_bfloat16);
 HWY_EXPORT(row_scale);
 HWY_EXPORT(row_scale_to_bfloat16);
 HWY_EXPORT(row_to_float);
@@ -120,6 +146,12 @@ HWY_EXPORT(row_to_bfloat16);
 float row_max(const float* x, std::int64_t count) { return HWY_DYNAMIC_DISPATCH(row_max)(x, count); }
 float row_exp(float* x, std::int64_t count, float shift) {
   return HWY_DYNAMIC_DISPATCH(row_exp)(x, count, shift);
+}
+double row_square_sum(const float* x, std::int64_t count) {
+  return HWY_DYNAMIC_DISPATCH(row_square_sum)(x, count);
+}
+void row_add_bfloat16(float* sum, const std::uint16_t* x, std::int64_t count) {
+  HWY_DYNAMIC_DISPATCH(row_add_bfloat16)(sum, x, count);
 }
 void row_scale(float* x, std::int64_t count, float factor) {
   HWY_DYNAMIC_DISPATCH(row_scale)(x, count, factor);

@@ -12,6 +12,12 @@ float row_max(const float* x, std::int64_t count);
 /// x ← exp(x − shift); returns the sum. Values below e⁻⁶⁴ become 0, so that no later product is denormal.
 float row_exp(float* x, std::int64_t count, float shift);
 
+/// Σ x², in double precision, in an order that is the same on every machine.
+double row_square_sum(const float* x, std::int64_t count);
+
+/// sum ← sum + x, x in bfloat16 as its 16 bits.
+void row_add_bfloat16(float* sum, const std::uint16_t* x, std::int64_t count);
+
 /// x ← x · factor.
 void row_scale(float* x, std::int64_t count, float factor);
 

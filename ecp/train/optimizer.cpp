@@ -7,34 +7,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <cstring>
 #include <utility>
 
 #include "ecp/base/error.h"
 #include "ecp/model/linear_weight.h"
+#include "ecp/ops/rows.h"
 
 namespace ecp {
 namespace {
 
 constexpr std::int64_t chunk = 1 << 14;
-
-/// Σ x², in double precision, in an order that the compiler can vectorise and that never changes.
-double sum_of_squares(const float* values, std::int64_t count) {
-  std::array<double, 8> sums{};
-  std::int64_t i = 0;
-  for (; i + 8 <= count; i += 8) {
-    for (std::size_t lane = 0; lane < 8; ++lane) {
-      const double value = values[i + static_cast<std::int64_t>(lane)];
-      sums[lane] += value * value;
-    }
-  }
-  for (; i < count; ++i) sums[0] += static_cast<double>(values[i]) * static_cast<double>(values[i]);
-  double sum = 0;
-  for (const double lane : sums) sum += lane;
-  return sum;
-}
 
 NamedTensor named(std::string name, const at::Tensor& tensor) {
   const auto* bytes = static_cast<const std::byte*>(tensor.const_data_ptr());
@@ -69,7 +53,7 @@ double gradient_norm(const std::vector<at::Tensor>& parameters) {
   std::vector<double> sums(pieces.size());
   at::parallel_for(0, static_cast<std::int64_t>(pieces.size()), 4, [&](std::int64_t begin, std::int64_t end) {
     for (auto i = static_cast<std::size_t>(begin); i < static_cast<std::size_t>(end); ++i) {
-      sums[i] = sum_of_squares(pieces[i].values, pieces[i].count);
+      sums[i] = ops::row_square_sum(pieces[i].values, pieces[i].count);
     }
   });
   double sum = 0;

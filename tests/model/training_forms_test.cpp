@@ -7,6 +7,7 @@
 
 #include "ecp/model/linear.h"
 #include "ecp/model/norm.h"
+#include "ecp/model/products.h"
 #include "ecp/model/recompute.h"
 #include "ecp/model/rope.h"
 #include "tests/model/model_fixture.h"
@@ -234,6 +235,25 @@ TEST(Linear, TakesRowsHoweverTheyLie) {
   EXPECT_LE(largest_difference(y, want), 1e-5);
   y.sum().backward();
   EXPECT_LE(largest_difference(x.grad(), weight.detach().sum(0).expand({2, 5, 8})), 1e-5);
+}
+
+TEST(SumOfRows, AgreesWithDoubleForAnyNumberOfThreads) {
+  const int threads = at::get_num_threads();
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    for (const std::int64_t rows : {1, 31, 33, 300}) {
+      for (const std::int64_t width : {1, 17, 130}) {
+        const at::Tensor matrix = at::randn({rows, width + 5}).to(dtype).slice(1, 0, width);
+        const at::Tensor want = matrix.to(at::kDouble).sum(0);
+        at::set_num_threads(1);
+        const at::Tensor one = sum_of_rows(matrix);
+        at::set_num_threads(4);
+        EXPECT_TRUE(at::equal(one, sum_of_rows(matrix))) << rows << " " << width;
+        EXPECT_EQ(one.scalar_type(), at::kFloat);
+        EXPECT_LE(largest_difference(one, want), 1e-5 * static_cast<double>(rows)) << rows << " " << width;
+      }
+    }
+  }
+  at::set_num_threads(threads);
 }
 
 TEST(LayerNorm, AgreesWithItsFormulaForwardAndBackward) {
