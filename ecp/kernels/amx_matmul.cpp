@@ -1,6 +1,7 @@
 #include "ecp/kernels/amx_matmul.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "ecp/base/parallel.h"
 #include "ecp/kernels/amx.h"
@@ -229,20 +230,22 @@ void run(const MatMul& problem, std::int64_t begin, std::int64_t end) {
 template <class T>
 void pack_right(Matrix<const T> from, std::int64_t inner, std::int64_t columns, std::uint16_t* to,
                 std::int64_t begin, std::int64_t end) {
+  constexpr bool stream = std::is_same_v<T, float>;  // a weight's copy is read long after, and by all
   const std::int64_t steps = parts_of(inner), panels = parts_of(columns);
   for (std::int64_t band = begin; band < end; ++band) {
     if (from.transposed) {
       for (std::int64_t step = 0; step < steps; ++step) {
-        pack_right(rows_from(from, band * side, step * side), side, columns - band * side,
-                   inner - step * side, 1, to + (band * steps + step) * part);
+        pack_right<stream>(rows_from(from, band * side, step * side), side, columns - band * side,
+                           inner - step * side, 1, to + (band * steps + step) * part);
       }
     } else {
       for (std::int64_t panel = 0; panel < panels; ++panel) {
-        pack_right_rows(rows_from(from, band * side, panel * side), side, inner - band * side,
-                        columns - panel * side, 1, to + (panel * steps + band) * part);
+        pack_right_rows<stream>(rows_from(from, band * side, panel * side), side, inner - band * side,
+                                columns - panel * side, 1, to + (panel * steps + band) * part);
       }
     }
   }
+  if (stream) _mm_sfence();
 }
 
 template void pack_right(Matrix<const float>, std::int64_t, std::int64_t, std::uint16_t*, std::int64_t,

@@ -125,8 +125,14 @@ inline void pack_left(HalfRows from, std::int64_t rows, std::int64_t count, std:
   }
 }
 
+/// A line of packed words; with `stream` past the caches, for what isn't read soon.
+template <bool stream>
+HWY_INLINE void store_line(std::uint16_t* to, __m512i words) {
+  stream ? _mm512_stream_si512(reinterpret_cast<__m512i*>(to), words) : _mm512_store_si512(to, words);
+}
+
 /// Rows as a right operand's columns: to [rows / 16, steps] tiles.
-template <class Rows>
+template <bool stream = false, class Rows>
 inline void pack_right(Rows from, std::int64_t rows, std::int64_t count, std::int64_t width,
                        std::int64_t steps, std::uint16_t* to) {
   for (std::int64_t first = 0; first < rows; first += tile) {
@@ -134,7 +140,7 @@ inline void pack_right(Rows from, std::int64_t rows, std::int64_t count, std::in
       __m512i words[16];
       for (std::int64_t r = 0; r < tile; ++r) words[r] = words_at(from, first + r, count, step, width);
       transpose(words);
-      for (std::int64_t w = 0; w < tile; ++w) _mm512_store_si512(to + w * depth, words[w]);
+      for (std::int64_t w = 0; w < tile; ++w) store_line<stream>(to + w * depth, words[w]);
     }
   }
 }
@@ -149,7 +155,7 @@ HWY_INLINE void pair_up(__m512i a, __m512i b, __m512i& first, __m512i& last) {
 }
 
 /// Rows as those that a right operand sums over: to [rows / 32, 2 steps] tiles of 16 columns.
-template <class Rows>
+template <bool stream = false, class Rows>
 inline void pack_right_rows(Rows from, std::int64_t rows, std::int64_t count, std::int64_t width,
                             std::int64_t steps, std::uint16_t* to) {
   for (std::int64_t first = 0; first < rows; first += depth, to += 2 * steps * tile_elements) {
@@ -159,8 +165,8 @@ inline void pack_right_rows(Rows from, std::int64_t rows, std::int64_t count, st
         __m512i low, high;
         pair_up(words_at(from, first + row, count, step, width),
                 words_at(from, first + row + 1, count, step, width), low, high);
-        _mm512_store_si512(at, low);
-        _mm512_store_si512(at + tile_elements, high);
+        store_line<stream>(at, low);
+        store_line<stream>(at + tile_elements, high);
       }
     }
   }
