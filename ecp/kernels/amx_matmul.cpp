@@ -21,17 +21,26 @@ namespace {
 constexpr std::int64_t side = 32;           // rows of a block's parts, columns of a panel, depth of a step
 constexpr std::int64_t part = side * side;  // elements of two tiles of an operand, and of four of sums
 constexpr std::int64_t block_elements = std::int64_t{1} << 19;  // of the left operand: 1 MB
-// Longer sums are made in chunks, a block's sums of so many panels kept between them.
-constexpr std::int64_t chunk_steps = 32;
+// A block's sums are made in pieces so short that most of a piece of the panel stays in the first cache.
+constexpr std::int64_t piece_steps = 32;
+// Longer sums are made in chunks, a block's sums of so many panels kept between them: of a few chunks if that
+// will do, for very long sums shorter ones, so that a block has more rows and the right operand passes less
+// often.
+constexpr std::int64_t chunk_steps = 64;
+constexpr std::int64_t most_long_steps = 128;
 constexpr std::int64_t group_panels = 32;
 
 constexpr std::int64_t parts_of(std::int64_t count) { return (count + side - 1) / side; }
+
+constexpr std::int64_t in_pieces(std::int64_t steps, std::int64_t most) {
+  return std::max<std::int64_t>(1, (steps + most - 1) / most);
+}
 
 /// How a product is divided.
 struct Division {
   explicit Division(const MatMul& p)
       : steps(parts_of(p.inner)),
-        chunks(std::max<std::int64_t>(1, (steps + chunk_steps - 1) / chunk_steps)),
+        chunks(in_pieces(steps, steps <= most_long_steps ? chunk_steps : piece_steps)),
         panels(parts_of(p.columns)) {
     const std::int64_t longest = std::max<std::int64_t>(1, (steps + chunks - 1) / chunks);
     const std::int64_t most = std::max<std::int64_t>(1, block_elements / (longest * part));
@@ -80,7 +89,7 @@ struct Finished {
 
 struct MatMulScratch {
   Scratch left;     // [parts, steps, 2] tiles: a chunk of a block
-  Scratch kept;     // [panels, parts, 2, 2] tiles: sums between chunks
+  Scratch kept;     // [panels, parts, 2, 2] tiles: sums between chunks, or [parts, 2, 2] between pieces
   Scratch results;  // [2, 2, 2] tiles: sums that are being written, and the next ones
 };
 
@@ -109,33 +118,58 @@ class Worker {
   void run_group(std::int64_t block, std::int64_t first_panel, std::int64_t last_panel) {
     const Share parts = share_of(parts_of(p_.rows), division_.blocks, block);
     const std::int64_t count = parts.end - parts.begin;
-    float* kept = division_.chunks > 1 ? scratch_.kept.take(group_panels * count * part) : nullptr;
+    const bool chunked = division_.chunks > 1;
+    float* kept = scratch_.kept.take((chunked ? group_panels : 1) * count * part);
     for (std::int64_t chunk = 0; chunk < division_.chunks; ++chunk) {
       const Share steps = share_of(division_.steps, division_.chunks, chunk);
       const std::uint16_t* const left = packed_left(block, parts, chunk, steps);
       const std::int64_t depth = steps.end - steps.begin;
-      const bool last = chunk == division_.chunks - 1;
+      const std::int64_t pieces = in_pieces(depth, piece_steps);
       for (std::int64_t panel = first_panel; panel < last_panel; ++panel) {
+        float* const panel_kept = chunked ? kept + (panel - first_panel) * count * part : kept;
         const std::uint16_t* const right = p_.right + (panel * division_.steps + steps.begin) * part;
-        for (std::int64_t i = 0; i < count; ++i) {
-          float* const sums = kept + ((panel - first_panel) * count + i) * part;
-          // Every other part sums from the end: what of the panel was read last is still in the first cache.
-          const std::int64_t from = i % 2 == 0 ? 0 : (depth - 1) * part, step = i % 2 == 0 ? part : -part;
-          PassingTileProduct product{{left + i * depth * part + from, step, tile_elements},
-                                     {right + from, step, tile_elements},
-                                     depth,
-                                     sums,
-                                     2 * tile_floats,
-                                     chunk > 0};
-          // What of the next panel each step asks for, so that all is there in time.
-          const std::uint16_t* const ahead = right + division_.steps * part + i * depth * ahead_of(count);
-          if (last) {
-            finish(product, ahead, ahead_of(count), parts.begin + i, panel);
-          } else {
-            sum(product, ahead, ahead_of(count));
-            product.end();
-          }
+        for (std::int64_t piece = 0; piece < pieces; ++piece) {
+          const Share of = share_of(depth, pieces, piece);
+          const bool last = piece == pieces - 1;
+          run_piece({left + of.begin * part, depth, right + of.begin * part, of.end - of.begin,
+                     right + (last ? division_.steps : of.end) * part, panel_kept, chunk > 0 || piece > 0,
+                     last && chunk == division_.chunks - 1},
+                    parts, panel);
         }
+      }
+    }
+  }
+
+  /// A piece of the sums of a block's parts with a panel.
+  struct Piece {
+    const std::uint16_t* left;
+    std::int64_t left_steps;  // from one part to the next
+    const std::uint16_t* right;
+    std::int64_t steps;
+    const std::uint16_t* next_right;  // the next piece's
+    float* kept;                      // sums of the pieces before, if `add`, and of this one, if not `last`
+    bool add, last;
+  };
+
+  void run_piece(const Piece& piece, Share parts, std::int64_t panel) {
+    const std::int64_t each = ahead_of(parts.end - parts.begin);
+    for (std::int64_t row_part = parts.begin; row_part < parts.end; ++row_part) {
+      const std::int64_t i = row_part - parts.begin;
+      // Every other part sums from the end: what of the panel was read last is still in the first cache.
+      const std::int64_t from = i % 2 == 0 ? 0 : (piece.steps - 1) * part, step = i % 2 == 0 ? part : -part;
+      PassingTileProduct product{{piece.left + i * piece.left_steps * part + from, step, tile_elements},
+                                 {piece.right + from, step, tile_elements},
+                                 piece.steps,
+                                 piece.kept + i * part,
+                                 2 * tile_floats,
+                                 piece.add};
+      // What of the next piece each step asks for, so that all is there in time.
+      const std::uint16_t* const ahead = piece.next_right + i * piece.steps * each;
+      if (piece.last) {
+        finish(product, ahead, each, row_part, panel);
+      } else {
+        sum(product, ahead, each);
+        product.end();
       }
     }
   }

@@ -48,8 +48,8 @@ struct Case {
   std::int64_t rows, inner, columns;
 };
 
-// Whole parts and ragged ones, fewer columns than a panel, several blocks, sums of several chunks, and more
-// panels than are summed between them.
+// Whole parts and ragged ones, fewer columns than a panel, several blocks, sums of several pieces and chunks,
+// and more panels than are summed between them.
 constexpr Case cases[] = {{1, 1, 1},       {32, 32, 32},    {31, 33, 65},     {100, 40, 17}, {64, 0, 40},
                           {70, 2049, 100}, {600, 1900, 33}, {40, 4200, 1060}, {64, 256, 768}};
 
