@@ -64,7 +64,8 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
     const auto table = [&](std::int64_t height) { return at::empty({height, width}, rows.options()); };
     const std::int64_t kept_rows = gradient ? count : step;
     const bool in_product = gelu_in_products(weights, key, dtype);
-    const PreActivations pre{table(kept_rows), weights.gate ? table(kept_rows) : none};
+    const PreActivations pre{in_product && !gradient ? none : table(kept_rows),
+                             weights.gate ? table(kept_rows) : none};
     const at::Tensor inner = table(step);
     const InnerRows inner_rows(key, x.size(1), width);
     auto shape = x.sizes().vec();
@@ -76,7 +77,7 @@ class FeedForwardFunction : public torch::autograd::Function<FeedForwardFunction
       const PreActivations chunk_pre{part(pre.up, from, from + last - first),
                                      part(pre.gate, from, from + last - first)};
       if (in_product) {
-        weights.up->forward_gelu(chunk, biases.up, gradient ? chunk_pre.up : none, to);
+        weights.up->forward_gelu(chunk, biases.up, chunk_pre.up, to);
       } else {
         weights.up->forward(chunk, biases.up, chunk_pre.up);
         if (weights.gate) weights.gate->forward(chunk, biases.gate, chunk_pre.gate);
