@@ -62,6 +62,8 @@ std::int64_t right_bands(bool transposed, std::int64_t inner, std::int64_t colum
   return parts_of(transposed ? columns : inner);
 }
 
+std::int64_t row_sums(std::int64_t rows) { return parts_of(rows); }
+
 std::int64_t matmul_tasks(const MatMul& problem) {
   if (problem.rows <= 0 || problem.columns <= 0) return 0;
   const Division division(problem);
@@ -187,7 +189,7 @@ class Worker {
     }
   }
 
-  /// The last chunk of a part's sums.
+  /// The last piece of a part's sums.
   HWY_INLINE void finish(PassingTileProduct& product, const std::uint16_t* ahead, std::int64_t each,
                          std::int64_t row_part, std::int64_t panel) {
     const std::int64_t row = row_part * side, column = panel * side;

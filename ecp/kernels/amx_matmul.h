@@ -15,8 +15,9 @@ bool has_matmul();
 std::int64_t right_elements(std::int64_t inner, std::int64_t columns);
 
 /// A matrix in the form of a right operand: [panels of 32 columns, steps of 32 along the sum, 2] tiles; what
-/// is beyond its edges is zero. `to` starts a line of memory. T is float, then rounded to nearest even, or
-/// std::uint16_t with bfloat16's bits. Works on bands [begin, end) of 32 stored rows each.
+/// is beyond its edges is zero. `to` starts a line of memory. T is float, then rounded to nearest even
+/// and written past the caches (a weight's copy is read long after), or std::uint16_t with bfloat16's bits.
+/// Works on bands [begin, end) of 32 stored rows each.
 template <class T>
 void pack_right(Matrix<const T> from, std::int64_t inner, std::int64_t columns, std::uint16_t* to,
                 std::int64_t begin, std::int64_t end);
@@ -30,8 +31,11 @@ struct Gelu {
   // Null: activated = GELU(result), of the rounded result, which is not written if it is null.
   // Else: activated = GELU(pre), result = (left · right) · GELU'(pre), without bias.
   const std::uint16_t* pre;
-  float* row_sums;  // with `pre`: [⌈rows / 32⌉, columns], the results summed over 32 rows each, not rounded
+  float*
+      row_sums;  // with `pre`: [row_sums(rows), columns], the results summed over some rows each, not rounded
 };
+/// Sums that the results of `rows` rows are, in all.
+std::int64_t row_sums(std::int64_t rows);
 
 /// result = left · right + bias, [rows, columns].
 struct MatMul {

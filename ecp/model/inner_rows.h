@@ -27,7 +27,8 @@ class InnerRows {
   void forward(const PreActivations& pre, std::int64_t first, const at::Tensor& out) const;
 
   /// `out` again; `grads.up`, the gradient of `out` when called, becomes that of pre.up, and grads.gate is
-  /// written. The biases' gradients are added to `bias_grads`, in an order that doesn't depend on threads.
+  /// written. Where `sums` are defined, float32 [width], these gradients' sums over rows are added to them,
+  /// in an order that doesn't depend on threads.
   void backward(const PreActivations& pre, std::int64_t first, const at::Tensor& out,
                 const PreActivations& grads, const PreActivations& sums) const;
 

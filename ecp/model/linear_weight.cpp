@@ -61,12 +61,12 @@ void LinearWeight::forward_gelu(const at::Tensor& x, const at::Tensor& bias, con
 
 at::Tensor LinearWeight::backward_gelu(const at::Tensor& y_grad, const at::Tensor& pre,
                                        const at::Tensor& activated, const at::Tensor& pre_grad) {
-  constexpr std::int64_t rows_of_a_sum = 32;
-  const std::int64_t rows = y_grad.size(0), width = activated.size(1);
-  const at::Tensor sums = at::empty({(rows + rows_of_a_sum - 1) / rows_of_a_sum, width}, at::kFloat);
-  packed().backward_gelu(rows, operand_rows(y_grad), {halves_or_null(pre), halves_or_null(activated), width},
-                         halves_or_null(pre_grad), sums.mutable_data_ptr<float>());
-  return sums.sum(0);
+  const std::int64_t width = activated.size(1);
+  at::Tensor sum = at::empty({width}, at::kFloat);
+  packed().backward_gelu(y_grad.size(0), operand_rows(y_grad),
+                         {halves_or_null(pre), halves_or_null(activated), width}, halves_or_null(pre_grad),
+                         sum.mutable_data_ptr<float>());
+  return sum;
 }
 
 std::int64_t LinearWeight::changes() const { return static_cast<std::int64_t>(weight_._version()); }

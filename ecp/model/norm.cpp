@@ -72,7 +72,7 @@ class NormFunction : public torch::autograd::Function<NormFunction> {
     const bool bias = data.at("bias").toBool(), added = data.count("added") > 0;
     const at::Tensor sum_grad = added && grads[1].defined() ? grads[1].contiguous() : at::Tensor();
     const auto of_added = [&](const at::Tensor& grad) {
-      return added ? grad.to(data.at("added").toScalarType()) : at::Tensor();
+      return grad.defined() ? grad.to(data.at("added").toScalarType()) : at::Tensor();
     };
     if (!grads[0].defined()) return {sum_grad, of_added(sum_grad), {}, {}, {}, {}};
     const at::Tensor grad = grads[0].contiguous();

@@ -57,10 +57,10 @@ class PackedWeight {
   /// y.pre = x · weightᵀ + bias, not written if null, and y.activated = GELU(y.pre).
   virtual void forward_gelu(std::int64_t rows, OperandRows x, const float* bias, GeluRows y) const;
   /// Where this layer's input is x.activated = GELU(x.pre): x.activated again, and pre_grad = y_grad · weight
-  /// · GELU'(x.pre), as far apart as x's rows. row_sums [⌈rows / 32⌉, in] = pre_grad summed over 32 rows each
-  /// before it is rounded.
+  /// · GELU'(x.pre), as far apart as x's rows. sum [in], contiguous: pre_grad summed over rows before it is
+  /// rounded.
   virtual void backward_gelu(std::int64_t rows, OperandRows y_grad, GeluRows x, std::uint16_t* pre_grad,
-                             float* row_sums) const;
+                             float* sum) const;
 
  protected:
   PackedWeight() = default;

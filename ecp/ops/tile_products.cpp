@@ -2,6 +2,8 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
+#include <ATen/ops/sum.h>
 
 #include "ecp/kernels/amx_matmul.h"
 
@@ -21,6 +23,14 @@ void multiply(const amx::MatMul& problem) {
                    [&](std::int64_t begin, std::int64_t end) { amx::matmul(problem, begin, end); });
 }
 
+void multiply_to(amx::MatMul product, ProductRows to) {
+  product.result = to.data;
+  product.result_stride = to.stride;
+  product.wide = to.wide;
+  product.accumulate = to.accumulate;
+  multiply(product);
+}
+
 }  // namespace
 
 TileWeight::TileWeight(std::int64_t out, std::int64_t in)
@@ -37,44 +47,42 @@ void TileWeight::assign(const float* weight) {
   });
 }
 
+amx::MatMul TileWeight::forward_product(std::int64_t rows, OperandRows x) const {
+  return {rows, in_, out_, {x.data, x.stride}, halves(forward_), nullptr, nullptr, 0, false, false};
+}
+
+amx::MatMul TileWeight::backward_product(std::int64_t rows, OperandRows y_grad) const {
+  return {rows, out_,  in_,  {y_grad.data, y_grad.stride}, halves(backward_), nullptr, nullptr,
+          0,    false, false};
+}
+
 void TileWeight::forward(std::int64_t rows, OperandRows x, const float* bias, ProductRows y) const {
-  multiply(
-      {rows, in_, out_, {x.data, x.stride}, halves(forward_), bias, y.data, y.stride, y.wide, y.accumulate});
+  amx::MatMul product = forward_product(rows, x);
+  product.bias = bias;
+  multiply_to(product, y);
 }
 
 void TileWeight::backward(std::int64_t rows, OperandRows y_grad, ProductRows x_grad) const {
-  multiply({rows,
-            out_,
-            in_,
-            {y_grad.data, y_grad.stride},
-            halves(backward_),
-            nullptr,
-            x_grad.data,
-            x_grad.stride,
-            x_grad.wide,
-            x_grad.accumulate});
+  multiply_to(backward_product(rows, y_grad), x_grad);
 }
 
 void TileWeight::forward_gelu(std::int64_t rows, OperandRows x, const float* bias, GeluRows y) const {
   const amx::Gelu gelu{y.activated, y.stride, nullptr, nullptr};
-  multiply(
-      {rows, in_, out_, {x.data, x.stride}, halves(forward_), bias, y.pre, y.stride, false, false, &gelu});
+  amx::MatMul product = forward_product(rows, x);
+  product.bias = bias;
+  product.gelu = &gelu;
+  multiply_to(product, {y.pre, y.stride});
 }
 
 void TileWeight::backward_gelu(std::int64_t rows, OperandRows y_grad, GeluRows x, std::uint16_t* pre_grad,
-                               float* row_sums) const {
-  const amx::Gelu gelu{x.activated, x.stride, x.pre, row_sums};
-  multiply({rows,
-            out_,
-            in_,
-            {y_grad.data, y_grad.stride},
-            halves(backward_),
-            nullptr,
-            pre_grad,
-            x.stride,
-            false,
-            false,
-            &gelu});
+                               float* sum) const {
+  const at::Tensor sums = at::empty({amx::row_sums(rows), in_}, at::kFloat);
+  const amx::Gelu gelu{x.activated, x.stride, x.pre, sums.mutable_data_ptr<float>()};
+  amx::MatMul product = backward_product(rows, y_grad);
+  product.gelu = &gelu;
+  multiply_to(product, {pre_grad, x.stride});
+  at::Tensor total = at::from_blob(sum, {in_}, at::kFloat);
+  at::sum_out(total, sums, 0);
 }
 
 void multiply_on_tiles(std::int64_t m, std::int64_t n, std::int64_t k, kernels::Matrix<const std::uint16_t> a,

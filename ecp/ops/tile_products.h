@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "ecp/kernels/amx_matmul.h"
 #include "ecp/kernels/matrix.h"
 #include "ecp/ops/packed_weight.h"
 
@@ -19,9 +20,13 @@ class TileWeight final : public PackedWeight {
   void backward(std::int64_t rows, OperandRows y_grad, ProductRows x_grad) const override;
   void forward_gelu(std::int64_t rows, OperandRows x, const float* bias, GeluRows y) const override;
   void backward_gelu(std::int64_t rows, OperandRows y_grad, GeluRows x, std::uint16_t* pre_grad,
-                     float* row_sums) const override;
+                     float* sum) const override;
 
  private:
+  /// x [rows, in] · weightᵀ and y_grad [rows, out] · weight; where the results go is not set.
+  [[nodiscard]] kernels::amx::MatMul forward_product(std::int64_t rows, OperandRows x) const;
+  [[nodiscard]] kernels::amx::MatMul backward_product(std::int64_t rows, OperandRows y_grad) const;
+
   std::int64_t out_, in_;
   at::Tensor forward_, backward_;  // right operands
 };
